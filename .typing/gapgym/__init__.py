@@ -1,0 +1,1 @@
+../../gapgym/__init__.py
