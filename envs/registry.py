@@ -1,0 +1,57 @@
+"""The environments by id, registered with Gymnasium by name alone: nothing heavy is imported."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+import gymnasium as gym
+
+from .simulator import Simulator
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment of a problem.
+
+    Attributes:
+        problem: The problem whose instances it plays.
+        module: Module of this folder that holds its classes.
+        stem: ``JobShop`` stands for ``JobShopSimulator``, ``JobShopEnv``, ``JobShopVectorEnv``.
+    """
+
+    problem: str
+    module: str
+    stem: str
+
+    def simulator(self) -> type[Simulator]:
+        """The simulator class."""
+        module = importlib.import_module(f".{self.module}", __package__)
+        found: type[Simulator] = getattr(module, f"{self.stem}Simulator")
+        return found
+
+
+#: Id to environment; the first one of a problem is the one that its rules are played on.
+ENVIRONMENTS = {
+    "gapgym/JobShop-v0": Environment("job_shop", "job_shop", "JobShop"),
+}
+
+
+def register() -> None:
+    """Register all environments with Gymnasium."""
+    for name, environment in ENVIRONMENTS.items():
+        if name not in gym.registry:
+            place = f"{__package__}.{environment.module}:{environment.stem}"
+            gym.register(name, f"{place}Env", vector_entry_point=f"{place}VectorEnv")
+
+
+def simulator_of(problem: str) -> type[Simulator]:
+    """The simulator that plays a problem's rules.
+
+    Raises:
+        ValueError: If the problem has no environment.
+    """
+    for environment in ENVIRONMENTS.values():
+        if environment.problem == problem:
+            return environment.simulator()
+    raise ValueError(f"no environment plays the problem {problem!r}.")
