@@ -1,0 +1,1 @@
+"""Those who decide: rules played on simulators, search, policies and their training."""
