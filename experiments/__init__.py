@@ -1,0 +1,1 @@
+"""What ties everything together: the command line, studies, tables and reports."""

@@ -1,0 +1,172 @@
+"""Calls in processes of their own, forked from this one: a crash costs one call, not the study.
+
+A forked process begins with everything that its parent has imported and loaded, so that each call
+starts within milliseconds. It dies with its parent, also when the parent is killed, and does not
+react to Ctrl-C: a call that the user interrupts must not look like one that has finished.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, NoReturn
+
+_log = logging.getLogger("gapgym")
+
+#: Seconds between two calls of ``tick``.
+_TICK = 0.2
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call ended.
+
+    Attributes:
+        value: What it returned; ``None`` where it failed.
+        error: One line that says why it failed; empty where it did not.
+    """
+
+    value: Any | None
+    error: str = ""
+
+
+def in_processes(
+    functions: Sequence[Callable[[], Any]],
+    workers: int,
+    tick: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[int, Outcome]]:
+    """Call each function in a process of its own, at most ``workers`` at once.
+
+    Close the iterator (``contextlib.closing``) to end the processes that still run.
+
+    Args:
+        functions: Called without arguments; they return plain data.
+        workers: Number of processes at any time.
+        tick: Called a few times per second.
+
+    Yields:
+        Index of a function and its outcome, in the order in which they end.
+
+    Raises:
+        ValueError: If the operating system cannot fork.
+    """
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise ValueError(f"{sys.platform}: no fork, expected Linux or another Unix.")
+    waiting = deque(enumerate(functions))
+    running: dict[Connection, tuple[int, BaseProcess]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                _start(*waiting.popleft(), running)
+            for connection in wait(list(running), timeout=_TICK):
+                assert isinstance(connection, Connection)
+                index, process = running[connection]
+                outcome = _receive(connection, process)
+                del running[connection]
+                yield index, outcome
+            tick()
+    finally:
+        for connection, (_, process) in running.items():
+            _end(connection, process)
+
+
+def _start(
+    index: int, function: Callable[[], Any], running: dict[Connection, tuple[int, BaseProcess]]
+) -> None:
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(function, sender, os.getpid()))
+    with _uninterrupted(), warnings.catch_warnings():
+        # Newer Pythons warn of threads, which NumPy's library has always started by now; it is
+        # prepared for a fork.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+        running[receiver] = (index, process)
+    # The child holds the only writing end: when it dies, however it dies, the pipe ends.
+    sender.close()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait, so that no process is started and then forgotten."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _receive(connection: Connection, process: BaseProcess) -> Outcome:
+    try:
+        outcome: Outcome = connection.recv()
+    except (EOFError, OSError):
+        process.join()
+        outcome = Outcome(None, _epitaph(process.exitcode))
+    process.join(timeout=1)
+    _end(connection, process)
+    return outcome
+
+
+def _epitaph(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code} and no result"
+
+
+def _end(connection: Connection, process: BaseProcess) -> None:
+    process.kill()
+    process.join()
+    process.close()
+    connection.close()
+
+
+def _child(function: Callable[[], Any], sender: Connection, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _die_with(parent)
+    # What a solver prints is no part of the parent's output.
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    try:
+        outcome = Outcome(function())
+    except BaseException as error:  # a solver may raise anything, or exit
+        _log.debug("a run failed", exc_info=True)
+        outcome = Outcome(None, one_line(error))
+    sender.send(outcome)
+    sender.close()
+
+
+def _die_with(parent: int) -> None:
+    """Have this process killed when its parent dies."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+    else:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> NoReturn:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

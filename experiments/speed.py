@@ -1,0 +1,133 @@
+"""How fast the environments are: ``gapgym speed``.
+
+The figure is decisions per second of ``envs.step(actions)`` from ``gym.make_vec`` with defaults, on
+eight instances, with masked-random actions drawn outside the clock and resets inside; the median of
+several repetitions on one core. The single environment is measured through ``gym.make``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+#: Family to (environment id, generator sizes from small to the largest real instance).
+_SIZES = {"job_shop": ("gapgym/JobShop-v0", ("10x10", "20x20", "100x20", "1000x100"))}
+
+_BATCHES = (1, 64, 256)
+_REPETITIONS = 5
+_SECONDS = 0.5  # clocked time of one repetition
+
+
+def masked_random(mask: npt.NDArray[np.int8], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """A uniformly random allowed action in every row of a ``(B, A)`` mask."""
+    return np.asarray(np.argmax(mask * rng.random(mask.shape, np.float32), axis=1), dtype=np.int64)
+
+
+def single(env_id: str, instance: str, seconds: float, **options: Any) -> float:
+    """Decisions per second of one environment from ``gym.make``."""
+    import gymnasium as gym
+
+    env = gym.make(env_id, instance=_eight(instance), **options)
+    rng = np.random.default_rng(0)
+    _, info = env.reset(seed=0)
+    clock, decisions = 0.0, 0
+    while clock < seconds:
+        action = masked_random(info["action_mask"][None], rng)[0]
+        begin = time.perf_counter()
+        _, _, done, _, info = env.step(action)
+        if done:
+            _, info = env.reset()
+        clock += time.perf_counter() - begin
+        decisions += 1
+    return decisions / clock
+
+
+def batched(env_id: str, instance: str, num_envs: int, seconds: float, **options: Any) -> float:
+    """Decisions per second of a vector environment from ``gym.make_vec``."""
+    import gymnasium as gym
+
+    envs = gym.make_vec(env_id, num_envs=num_envs, instance=_eight(instance), **options)
+    rng = np.random.default_rng(0)
+    observation, _ = envs.reset(seed=0)
+    clock, steps = 0.0, 0
+    while clock < seconds:
+        actions = masked_random(observation["action_mask"], rng)
+        begin = time.perf_counter()
+        observation, *_ = envs.step(actions)
+        clock += time.perf_counter() - begin
+        steps += 1
+    return steps * num_envs / clock
+
+
+def _eight(instance: str) -> list[str]:
+    return [f"uniform-{instance}-s{seed}" for seed in range(8)]
+
+
+def measure(family: str) -> Iterator[dict[str, Any]]:
+    """One row per size and batch: the median decisions per second and its spread."""
+    env_id, sizes = _SIZES[family]
+    for size in sizes:
+        for num_envs in _BATCHES:
+            rate = partial(single, env_id, size)
+            if num_envs > 1:
+                rate = partial(batched, env_id, size, num_envs)
+            rate(0.05)  # compiles the kernels
+            rates = [rate(_SECONDS) for _ in range(_REPETITIONS)]
+            yield {
+                "environment": env_id,
+                "size": size,
+                "num_envs": num_envs,
+                "decisions_per_second": statistics.median(rates),
+                "lowest": min(rates),
+                "highest": max(rates),
+            }
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    from importlib.metadata import version
+
+    packages = ("numpy", "numba", "gymnasium")
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+    }
+
+
+def main(target: str, *, json_output: bool) -> None:
+    """Measure the environments of a family, or of all, and print a table or JSON.
+
+    Raises:
+        ValueError: If there is no such family.
+    """
+    if target != "all" and target not in _SIZES:
+        raise ValueError(f"unknown target {target!r}, expected 'all' or one of: {list(_SIZES)}.")
+    families = list(_SIZES) if target == "all" else [target]
+    rows = [row for family in families for row in measure(family)]
+    if json_output:
+        print(json.dumps({"machine": machine(), "rows": rows}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="decisions per second, one core, median (lowest to highest)")
+    for heading in ("environment", "size", "B", "decisions/s", "spread"):
+        table.add_column(heading, justify="left" if heading == "environment" else "right")
+    for row in rows:
+        low, high = f"{row['lowest']:,.0f}", f"{row['highest']:,.0f}"
+        rate = f"{row['decisions_per_second']:,.0f}"
+        table.add_row(
+            row["environment"], row["size"], str(row["num_envs"]), rate, f"{low} - {high}"
+        )
+    Console().print(table)

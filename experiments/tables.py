@@ -1,0 +1,125 @@
+"""The result of a comparison as tables: on a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+#: A terminal shows single runs up to this number.
+_SMALL = 40
+
+#: Headings of the table of solvers, and what they mean.
+SUMMARY = {
+    "solver": "solver",
+    "runs": "runs",
+    "failed": "failed",
+    "gap": "mean gap",
+    "without_gap": "without gap",
+    "bound_gap": "mean bound gap",
+    "optimal": "proven optimal",
+    "seconds": "mean seconds",
+}
+_RUNS = ("instance", "solver", "seed", "objective", "gap", "bound_gap", "status", "seconds")
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per solver, in the order in which they first appear.
+
+    Means are over the runs that have the value. ``failed`` counts the runs with the status
+    ``error``, ``without_gap`` the others that have no gap, e.g. for want of a solution;
+    ``optimal`` those that proved their own solution optimal.
+    """
+    import pandas as pd
+
+    rows = []
+    for solver, runs in frame.groupby("solver", sort=False):
+        failed = runs["status"] == "error"
+        rows.append(
+            {
+                "solver": solver,
+                "runs": len(runs),
+                "failed": int(failed.sum()),
+                "gap": runs["gap"].mean(),
+                "without_gap": int((runs["gap"].isna() & ~failed).sum()),
+                "bound_gap": runs["bound_gap"].mean(),
+                "optimal": int((runs["status"] == "optimal").sum()),
+                "seconds": runs["seconds"].mean(),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(SUMMARY))
+
+
+def show(frame: pd.DataFrame, console: Console) -> None:
+    """Print the table of solvers and, where they are few, the table of runs."""
+    if 0 < len(frame) <= _SMALL:
+        _print(texts(frame, _RUNS), list(_RUNS), console)
+    table = summary(frame)
+    columns = shown(table)
+    _print(texts(table, columns), [SUMMARY[name] for name in columns], console)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """The table of solvers in Markdown."""
+    table = summary(frame)
+    columns = shown(table)
+    rows = [[SUMMARY[name] for name in columns], ["---", *["---:"] * (len(columns) - 1)]]
+    rows += [[cell.replace("|", "\\|") for cell in row] for row in texts(table, columns)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def shown(table: pd.DataFrame) -> list[str]:
+    """The columns of the summary without those that say 0 everywhere and would only puzzle."""
+    return [
+        name
+        for name in SUMMARY
+        if name not in ("failed", "without_gap") or (len(table) and table[name].any())
+    ]
+
+
+def texts(frame: pd.DataFrame, columns: Sequence[str]) -> list[list[str]]:
+    """The values of some columns, row by row, as a reader wants them."""
+    return [
+        [text(name, value) for name, value in zip(columns, row, strict=True)]
+        for row in frame[list(columns)].itertuples(index=False)
+    ]
+
+
+def text(column: str, value: Any) -> str:
+    """A value of a column as a reader wants it: gaps in per cent, seconds to three digits."""
+    if _is_missing(value):
+        return "-"
+    if column in ("gap", "bound_gap"):
+        return percent(value)
+    if column == "seconds":
+        return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+    return str(value)
+
+
+def _is_missing(value: Any) -> bool:
+    import pandas as pd
+
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+
+
+def percent(value: float) -> str:
+    """A share as per cent with two decimals; ``-`` for NaN."""
+    return "-" if math.isnan(value) else f"{100 * value:.2f} %"
+
+
+def _print(rows: Sequence[Sequence[str]], headings: Sequence[str], console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in headings:
+        left = heading in ("instance", "solver", "status")
+        table.add_column(heading, justify="left" if left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
