@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..baselines import registry as baselines
-from ..baselines.rules import Rule, Score
+from ..baselines.rules import Rule
 from ..baselines.solver import Result, Solver
 from ..baselines.solver import solver as make_solver
 from ..instances.core import Instance
@@ -66,12 +66,15 @@ def register_solver(problem: str, name: str, function: Callable[..., Any]) -> So
 
 
 def rule_from_file(text: str) -> Solver:
-    """The rule ``file.py:function``, played like any other: one score over named columns.
+    """The rule ``file.py:name``, played like any other.
 
-    The file is the user's own code: it is imported because they named it.
+    The name is a score over named columns, played with the simulator's defaults, or a ``Rule``,
+    which says how it wants to be played. The file is the user's own code: it is imported because
+    they named it.
     """
-    score: Score = load_function(text)
-    return rule_solver(text.rpartition(":")[2], Rule(score))
+    found = load_object(text)
+    rule = found if isinstance(found, Rule) else Rule(_function(text, found))
+    return rule_solver(text.rpartition(":")[2], rule)
 
 
 def solve(
@@ -112,11 +115,26 @@ def _as_solver(name: str, function: Callable[..., Any]) -> Solver:
     return make_solver(name=name)(function)
 
 
-def load_function(text: str) -> Any:
+def load_function(text: str) -> Callable[..., Any]:
     """The function that ``file.py:function`` names.
 
     Raises:
         ValueError: If the file or the function is missing, or the file fails to import.
+    """
+    return _function(text, load_object(text))
+
+
+def _function(text: str, found: Any) -> Callable[..., Any]:
+    if not callable(found):
+        raise ValueError(f"{text!r}: {type(found).__name__}, expected a function.")
+    return found  # type: ignore[no-any-return]
+
+
+def load_object(text: str) -> Any:
+    """What ``file.py:name`` names.
+
+    Raises:
+        ValueError: If the file or the name is missing, or the file fails to import.
     """
     file, _, name = text.rpartition(":")
     path = Path(file)
@@ -131,6 +149,6 @@ def load_function(text: str) -> Any:
         spec.loader.exec_module(module)
     except Exception as error:
         raise ValueError(f"{file}: {type(error).__name__}: {error}") from error
-    if not callable(getattr(module, name, None)):
+    if not hasattr(module, name):
         raise ValueError(f"{text!r}: no function {name!r} in {file}.")
     return getattr(module, name)

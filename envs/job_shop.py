@@ -4,8 +4,8 @@ The *schedule class* decides which jobs are candidates. Let ``est_j`` and ``ect_
 start and completion of job ``j``'s next operation, and ``m*`` the machine of the smallest ``ect``:
 
 - ``active`` (Giffler and Thompson 1960, doi:10.1287/opre.8.4.487): the jobs on ``m*`` that can
-  start before ``c* = min ect``. Generates every active schedule, and so an optimal one. Choosing a
-  job that starts later than another *is* the decision to wait.
+  start before ``c* = min ect``, or take no time and start at it. Generates every active schedule,
+  and so an optimal one. Choosing a job that starts later than another *is* the decision to wait.
 - ``delta``: of these, the jobs with ``est_j <= t0 + delta (c* - t0)``, ``t0`` the smallest ``est``
   on ``m*``. ``delta = 1`` is ``active``; smaller values may exclude every optimum.
 - ``non-delay``: the jobs with the smallest ``est`` of all; no machine waits while it could work.

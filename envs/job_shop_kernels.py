@@ -342,7 +342,8 @@ def _find_candidates(b, s, delta, shops, jobs, machines, available):
         for j in range(num_jobs):
             if jobs[b, j, NEXT_MACHINE] == machine:
                 start = jobs[b, j, START]
-                if start == now or (start < best_end and start <= latest):
+                end = start + jobs[b, j, NEXT_TIME]
+                if start == now or (start <= latest and (start < best_end or end == best_end)):
                     available[b, count] = j
                     count += 1
     else:

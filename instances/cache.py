@@ -10,7 +10,9 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import logging
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -80,6 +82,7 @@ def path(entry: Entry, normalise: Normalise) -> Path:
 def _fetch(entry: Entry) -> bytes:
     import pooch
 
+    pooch.get_logger().setLevel(logging.WARNING)  # our errors are one line
     try:
         fetched = pooch.retrieve(entry.url, known_hash=None, path=folder() / "downloads")
     except Exception as error:  # whatever the network stack raises
@@ -105,7 +108,7 @@ def store(entry: Entry, data: bytes, normalise: Normalise) -> Path:
     try:
         plain = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
         kept = normalise(plain.decode(), Path(entry.file).name).encode()
-    except (UnicodeDecodeError, OSError, EOFError) as error:
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{entry.file}: {error}, expected text or gzipped text.") from None
     digest = hashlib.sha256(kept).hexdigest()
     if digest != entry.sha256:

@@ -160,6 +160,9 @@ class Family(Protocol):
     def write(self, instance: Any, path: Path | str) -> None:
         """Write an instance so that ``read`` returns an equal one."""
 
+    def normalise(self, text: str, place: str) -> str:
+        """A public file's text in the form that the cache keeps, whatever its white space."""
+
     def generate(self, *args: Any, seed: Any, **options: Any) -> Any:
         """A random instance."""
 

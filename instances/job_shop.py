@@ -22,7 +22,7 @@ import heapq
 import numpy as np
 
 from .core import IntArray
-from .job_shop_files import best_known, load, names, read, write
+from .job_shop_files import best_known, load, names, normalise, read, write
 from .job_shop_generators import GENERATORS, generate, taillard, two_set, uniform
 from .job_shop_model import JobShopInstance, JobShopSolution
 from .picture import Box, Picture
@@ -42,6 +42,7 @@ __all__ = [
     "machine_bound",
     "metrics",
     "names",
+    "normalise",
     "objective",
     "picture",
     "read",

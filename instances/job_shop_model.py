@@ -59,6 +59,8 @@ class JobShopInstance(Instance):
             object.__setattr__(self, "num_machines", int(machines.max()) + 1)
         self._check_operations()
         noise.check_law(self.cv, self.law)
+        if not isinstance(self.scenario, int):
+            raise ValueError(f"scenario {self.scenario!r}, expected an integer.")
 
     def _check_operations(self) -> None:
         machines, times = self.machines, self.processing_times

@@ -60,6 +60,8 @@ def durations(mean: IntArray, cv: float, law: str, seed: int, *keys: npt.ArrayLi
 
 def check_law(cv: float, law: str) -> None:
     """Raise ``ValueError`` unless :func:`durations` understands the law."""
+    if not isinstance(cv, int | float):
+        raise ValueError(f"cv {cv!r}, expected a number.")
     if law not in _LAWS:
         raise ValueError(f"law {law!r}, expected one of: {', '.join(_LAWS)}.")
     highest = 3.0**-0.5 if law == "uniform" else 2.0
