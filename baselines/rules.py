@@ -28,11 +28,13 @@ class Rule:
         score: ``(B, A)`` score of named columns; the largest wins.
         options: Options of the simulator, e.g. ``{"schedule": "non-delay"}``.
         noise: Scale of the Gumbel noise added to the scores.
+        version: Raised when a change of the score changes its results; see ``Solver``.
     """
 
     score: Score
     options: Mapping[str, Any] = field(default_factory=dict)
     noise: float = 0.0
+    version: int = 1
 
 
 def uniform(c: Columns) -> FloatArray:

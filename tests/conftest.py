@@ -1,0 +1,19 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("gapgym", deadline=None)  # shared machines are slow at times
+settings.load_profile("gapgym")
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder with the public benchmark files, laid out as the cache of the library."""
+    given = os.environ.get("GAPGYM_DATA")
+    if not given:
+        pytest.skip("GAPGYM_DATA is not set, expected the folder of the public benchmark files.")
+    if not Path(given).is_dir():
+        pytest.skip(f"GAPGYM_DATA is {given}, which is no folder.")
+    return Path(given)
