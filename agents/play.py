@@ -64,7 +64,7 @@ def rule_solver(name: str, rule: Rule) -> Solver:
             played += rows
         return Draft(best[1])
 
-    return solver(name=name)(play)
+    return solver(name=name, version=rule.version)(play)
 
 
 def _make(

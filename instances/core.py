@@ -231,6 +231,8 @@ def int_array(values: Any, what: str, ndim: int) -> IntArray:
     if array.dtype.kind not in "iu" or array.ndim != ndim:
         kind = "ragged or not numeric" if array.dtype == object else f"{array.dtype} {array.shape}"
         raise ValueError(f"{what}: {kind}, expected integers in {ndim} dimension(s).")
+    if array.dtype == np.uint64 and array.max(initial=0) >= 2**63:  # would wrap around
+        raise ValueError(f"{what}: {array.max()}, expected integers in 64 bits, signed.")
     array = np.array(array, dtype=np.int64, order="C")
     array.flags.writeable = False
     return array

@@ -94,8 +94,11 @@ def _from_pairs(
             if not 0 <= machine < num_machines:
                 raise ValueError(f"{row.place}: machine {machine}, expected 0..{num_machines - 1}.")
             if not 0 <= time < 2**53:
-                raise ValueError(f"{row.place}: processing time {time}, expected 0..2^53.")
-    return JobShopInstance.from_lists(jobs, num_machines=num_machines)
+                raise ValueError(f"{row.place}: processing time {time}, expected 0..2^53 - 1.")
+    try:
+        return JobShopInstance.from_lists(jobs, num_machines=num_machines)
+    except ValueError as error:  # the sum of the times
+        raise ValueError(f"{rows[0].place.partition(',')[0]}: {error}") from None
 
 
 def _parse_taillard(rows: list[Line], words: list[str], place: str) -> JobShopInstance:

@@ -55,12 +55,26 @@ class JobShopInstance(Instance):
             )
         object.__setattr__(self, "machines", machines)
         object.__setattr__(self, "processing_times", times)
+        self._normalise_scalars()
         if self.num_machines < 0:
             object.__setattr__(self, "num_machines", int(machines.max()) + 1)
+        if self.num_machines >= 2**31:
+            raise ValueError(f"num_machines {self.num_machines}, expected below 2^31.")
         self._check_operations()
         noise.check_law(self.cv, self.law)
-        if not isinstance(self.scenario, int):
-            raise ValueError(f"scenario {self.scenario!r}, expected an integer.")
+
+    def _normalise_scalars(self) -> None:
+        """Plain Python scalars, so that equal shops have equal digests."""
+        for field in ("num_machines", "scenario"):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise ValueError(f"{field} {value!r}, expected an integer.")
+            object.__setattr__(self, field, int(value))
+        if isinstance(self.cv, bool) or not isinstance(self.cv, int | float | np.number):
+            raise ValueError(f"cv {self.cv!r}, expected a number.")
+        object.__setattr__(self, "cv", float(self.cv))
+        if not isinstance(self.name, str):
+            raise ValueError(f"name {self.name!r}, expected a text.")
 
     def _check_operations(self) -> None:
         machines, times = self.machines, self.processing_times
@@ -78,8 +92,9 @@ class JobShopInstance(Instance):
             raise ValueError(f"job {j}: no operations, expected at least 1.")
         for j, k in np.argwhere(padded & (times != 0)):
             raise ValueError(f"job {j}: processing time {times[j, k]} after the end of the job.")
-        if int(times.sum()) >= 2**53:
-            raise ValueError(f"processing times sum to {int(times.sum())}, expected below 2^53.")
+        if times.sum(dtype=np.float64) >= 2.0**53:  # where a sum of int64 may have wrapped around
+            total = sum(times.ravel().tolist())
+            raise ValueError(f"processing times sum to {total}, expected below 2^53.")
 
     @classmethod
     def from_lists(

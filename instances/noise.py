@@ -24,8 +24,9 @@ def uniforms(seed: int, *keys: npt.ArrayLike) -> FloatArray:
     """
     arrays = np.broadcast_arrays(*[np.asarray(key, dtype=np.uint64) for key in keys])
     state = np.full(arrays[0].shape, seed % 2**64, dtype=np.uint64)
-    for key in arrays:
-        state = _mix(state ^ _mix(key + np.uint64(0x9E3779B97F4A7C15)))
+    with np.errstate(over="ignore"):  # NumPy warns of wrapping scalars, though not of arrays
+        for key in arrays:
+            state = _mix(state ^ _mix(key + np.uint64(0x9E3779B97F4A7C15)))
     return ((state >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 

@@ -32,7 +32,7 @@ class Line:
         numbers = []
         for word in self.text.split():
             try:
-                numbers.append(int(word))
+                numbers.append(int(word.replace("_", "?")))  # Python would take 1_000
             except ValueError:
                 raise ValueError(f"{self.place}: {word[:40]!r}, expected an integer.") from None
         return numbers
