@@ -15,14 +15,24 @@ from .source import InstanceSource
 
 RENDER_MODES = ("ansi", "rgb_array", "html")
 
-#: What an environment plays without an ``instance``: small, seeded, without files or solvers.
-DEFAULT_INSTANCES = {"job_shop": ("job_shop", "uniform-6x6-s0")}
-
 
 def source_of(simulator_class: type[Simulator], instance: Any) -> InstanceSource:
     """The instances that an environment of this simulator draws from."""
-    family, default = DEFAULT_INSTANCES[simulator_class.problem]
-    return InstanceSource(family, default if instance is None else instance)
+    given = simulator_class.default_instance if instance is None else instance
+    return InstanceSource(simulator_class.family, given)
+
+
+def simulator_for(simulators: Mapping[str, type[Simulator]], mode: str | None) -> type[Simulator]:
+    """The simulator of a mode; the first one where none is given.
+
+    Raises:
+        ValueError: If there is no such mode.
+    """
+    if mode is None:
+        return next(iter(simulators.values()))
+    if mode not in simulators:
+        raise ValueError(f"mode {mode!r}, expected one of: {', '.join(simulators)}.")
+    return simulators[mode]
 
 
 def observation_space(simulator: Simulator) -> gym.spaces.Dict:
@@ -71,6 +81,7 @@ class SchedulingEnv(gym.Env[dict[str, Any], np.int64]):
         instance: An instance, a name or file, a named generator such as ``"uniform-20x15"``, a
             function ``f(rng) -> instance``, or a list of these, of which one is drawn per episode;
             ``None`` for a small default.
+        mode: Kind of decision, where the environment has several; the first by default.
         observation: ``"candidates"``, or ``"graph"`` for nodes and edges as well.
         limits: Padded sizes by name, as the simulator's ``measure`` gives them; by default the
             largest among the given instances, or among 16 draws of a generator.
@@ -81,13 +92,15 @@ class SchedulingEnv(gym.Env[dict[str, Any], np.int64]):
         ValueError: If an argument is none of the above.
     """
 
-    simulator_class: ClassVar[type[Simulator]]
+    #: Mode to simulator; the first mode is the default.
+    simulators: ClassVar[Mapping[str, type[Simulator]]]
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 4}  # noqa: RUF012
 
     def __init__(
         self,
         instance: Any = None,
         *,
+        mode: str | None = None,
         observation: str = "candidates",
         limits: Mapping[str, int] | None = None,
         render_mode: str | None = None,
@@ -96,11 +109,12 @@ class SchedulingEnv(gym.Env[dict[str, Any], np.int64]):
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"render_mode {render_mode!r}, expected one of: {RENDER_MODES}.")
         self.render_mode = render_mode
-        self._source = source_of(self.simulator_class, instance)
-        size = self._source.limits(self.simulator_class.measure, limits)
+        simulator_class = simulator_for(self.simulators, mode)
+        self._source = source_of(simulator_class, instance)
+        size = self._source.limits(simulator_class.measure, limits)
         graph = wants_graph(observation)
         slots = max(8, len(self._source))
-        self.simulator = self.simulator_class(1, size, num_slots=slots, graph=graph, **options)
+        self.simulator = simulator_class(1, size, num_slots=slots, graph=graph, **options)
         self.observation_space = observation_space(self.simulator)
         self.action_space = gym.spaces.Discrete(self.simulator.shape.candidates)
         self._action = np.zeros(1, dtype=np.int64)

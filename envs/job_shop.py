@@ -111,7 +111,8 @@ class JobShopSimulator(Simulator):
         ValueError: If an option is not one of these.
     """
 
-    problem = "job_shop"
+    family = problem = "job_shop"
+    default_instance = "uniform-6x6-s0"
     fields = kernels.FIELDS
     global_columns = GLOBAL_COLUMNS
     node_columns: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -390,13 +391,13 @@ class JobShopEnv(SchedulingEnv):
     v0: initial version.
     """
 
-    simulator_class = JobShopSimulator
+    simulators: ClassVar[Mapping[str, type[Simulator]]] = {"dispatch": JobShopSimulator}
 
 
 class JobShopVectorEnv(SchedulingVectorEnv):
     """Many :class:`JobShopEnv` in one simulator."""
 
-    simulator_class = JobShopSimulator
+    simulators = JobShopEnv.simulators
 
 
 __all__ = [

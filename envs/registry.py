@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -17,17 +18,17 @@ class Environment:
     Attributes:
         problem: The problem whose instances it plays.
         module: Module of this folder that holds its classes.
-        stem: ``JobShop`` stands for ``JobShopSimulator``, ``JobShopEnv``, ``JobShopVectorEnv``.
+        stem: ``JobShop`` stands for ``JobShopEnv`` and ``JobShopVectorEnv``.
     """
 
     problem: str
     module: str
     stem: str
 
-    def simulator(self) -> type[Simulator]:
-        """The simulator class."""
+    def simulators(self) -> Mapping[str, type[Simulator]]:
+        """Mode to simulator; the first mode is the default."""
         module = importlib.import_module(f".{self.module}", __package__)
-        found: type[Simulator] = getattr(module, f"{self.stem}Simulator")
+        found: Mapping[str, type[Simulator]] = getattr(module, f"{self.stem}Env").simulators
         return found
 
 
@@ -46,12 +47,12 @@ def register() -> None:
 
 
 def simulator_of(problem: str) -> type[Simulator]:
-    """The simulator that plays a problem's rules.
+    """The simulator that plays a problem's rules: the first mode of its first environment.
 
     Raises:
         ValueError: If the problem has no environment.
     """
     for environment in ENVIRONMENTS.values():
         if environment.problem == problem:
-            return environment.simulator()
+            return next(iter(environment.simulators().values()))
     raise ValueError(f"no environment plays the problem {problem!r}.")

@@ -96,8 +96,12 @@ class Simulator(ABC):
         skip_forced: Whether decisions with one candidate are played by the simulator itself.
     """
 
+    #: Family of the problem; instances are looked up there by name.
+    family: ClassVar[str]
     #: Problem that it simulates; instances of another are refused.
     problem: ClassVar[str]
+    #: Name of the instance that is played where none is given: small, seeded, without files.
+    default_instance: ClassVar[str]
     #: Names of the global columns, G.
     global_columns: ClassVar[tuple[str, ...]]
     #: Node type to the names of its columns; empty without a graph observation.

@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from ..instances.core import BoolArray, IntArray
-from .env import observation_space, source_of, wants_graph
+from .env import observation_space, simulator_for, source_of, wants_graph
 from .simulator import Simulator
 
 _OBSERVED = ("candidates", "globals", "action_mask")
@@ -28,6 +28,7 @@ class SchedulingVectorEnv(gym.vector.VectorEnv[dict[str, Any], IntArray, npt.NDA
     Args:
         num_envs: Number of episodes, B.
         instance: As for :class:`SchedulingEnv`.
+        mode: As for :class:`SchedulingEnv`.
         observation: ``"candidates"`` or ``"graph"``.
         limits: As for :class:`SchedulingEnv`.
         autoreset_mode: ``SAME_STEP`` (default): an episode that ends begins anew in the same step,
@@ -44,13 +45,15 @@ class SchedulingVectorEnv(gym.vector.VectorEnv[dict[str, Any], IntArray, npt.NDA
     family in the tests; the single environment asks the referee each time.
     """
 
-    simulator_class: ClassVar[type[Simulator]]
+    #: Mode to simulator; the first mode is the default.
+    simulators: ClassVar[Mapping[str, type[Simulator]]]
 
     def __init__(
         self,
         num_envs: int = 1,
         instance: Any = None,
         *,
+        mode: str | None = None,
         observation: str = "candidates",
         limits: Mapping[str, int] | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
@@ -64,13 +67,12 @@ class SchedulingVectorEnv(gym.vector.VectorEnv[dict[str, Any], IntArray, npt.NDA
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode, "render_modes": []}
         self._copy = copy
-        self._source = source_of(self.simulator_class, instance)
-        size = self._source.limits(self.simulator_class.measure, limits)
+        simulator_class = simulator_for(self.simulators, mode)
+        self._source = source_of(simulator_class, instance)
+        size = self._source.limits(simulator_class.measure, limits)
         graph = wants_graph(observation)
         slots = max(num_envs, len(self._source))
-        self.simulator = self.simulator_class(
-            num_envs, size, num_slots=slots, graph=graph, **options
-        )
+        self.simulator = simulator_class(num_envs, size, num_slots=slots, graph=graph, **options)
         self.single_observation_space = observation_space(self.simulator)
         self.single_action_space = gym.spaces.Discrete(self.simulator.shape.candidates)
         self.observation_space = batch_space(self.single_observation_space, num_envs)

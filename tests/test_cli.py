@@ -357,7 +357,7 @@ BAD = {
     "set_no_key": ((*SOLVE, "ft06", "--set", "=1"), "--set '=1': expected KEY=VALUE"),
     "set_unknown": ((*SOLVE, "ft06", "--set", "speed=2"), "unknown option 'speed'"),
     "set_generator": ((*SOLVE, "uniform-3x3", "--set", "num_jobs=2"), "num_jobs"),
-    "set_kind": ((*SOLVE, "ft06", "--set", "cv=high"), "ft06"),
+    "set_kind": ((*SOLVE, "ft06", "--set", "cv=high"), "cv 'high', expected a number"),
     "time_limit": ((*SOLVE, "ft06", "--time-limit", "0"), "time limit 0"),
     "time_limit_word": ((*SOLVE, "ft06", "--time-limit", "soon"), "'soon'"),
     "seed_word": ((*SOLVE, "ft06", "--seed", "one"), "'one'"),
