@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from ..baselines.rules import Rule
 from ..baselines.solver import Draft, Solver, solver
 from ..envs import rollout
 from ..envs.registry import simulator_of
-from ..envs.simulator import Simulator
 
 #: Rows that are played side by side; more do not run faster.
 _BATCH = 64
@@ -38,43 +37,42 @@ def rule_solver(name: str, rule: Rule) -> Solver:
         noise: float | None = None,
         **options: Any,
     ) -> Draft:
-        deadline = None if time_limit is None else time.perf_counter() + time_limit
-        if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-            raise ValueError(f"{name}: samples {samples!r}, expected an integer >= 1.")
+        simulator_class = simulator_of(instance.problem)
+        _check(name, samples, noise, options, simulator_class.options())
         if noise is None:
             noise = rule.noise or (_NOISE if samples > 1 else 0.0)
-        if not noise >= 0:
-            raise ValueError(f"{name}: noise {noise}, expected >= 0.")
-        plain = rule.noise == 0 and noise > 0 and samples > 1  # one copy goes without noise
-        simulator_class, rng = simulator_of(instance.problem), np.random.default_rng(seed)
+        deadline = None if time_limit is None else time.perf_counter() + time_limit
+        rng, rows = np.random.default_rng(seed), min(_BATCH, samples)
+        simulator = rollout.make(simulator_class, instance, rows, {**rule.options, **options})
         best: tuple[float, Any] = (np.inf, None)
-        played = 0
-        while played < samples:
-            rows = min(_BATCH, samples - played)
-            simulator = _make(name, simulator_class, instance, rows, {**rule.options, **options})
+        for played in range(0, samples, rows):
             scales = np.full(rows, noise)
-            scales[0] = 0.0 if plain and played == 0 else noise
+            if played == 0 and rule.noise == 0:
+                scales[0] = 0.0  # the rule as it is
             if not rollout.play(simulator, rule.score, noise=scales, rng=rng, deadline=deadline):
                 break
-            costs = [simulator.cost(row) for row in range(rows)]
+            costs = simulator.view["value"][: samples - played]
             row = int(np.argmin(costs))
             if costs[row] < best[0]:
-                best = (costs[row], simulator.solution(row))
+                best = (float(costs[row]), simulator.solution(row))
                 on_incumbent(best[1])
-            played += rows
         return Draft(best[1])
 
     return solver(name=name, version=rule.version)(play)
 
 
-def _make(
+def _check(
     name: str,
-    simulator_class: type[Simulator],
-    instance: Any,
-    rows: int,
-    options: dict[str, Any],
-) -> Simulator:
-    try:
-        return rollout.make(simulator_class, instance, rows, options)
-    except TypeError as error:  # an option that the simulator does not have
-        raise ValueError(f"{name}: {error}") from None
+    samples: int,
+    noise: float | None,
+    options: Mapping[str, Any],
+    known: tuple[str, ...],
+) -> None:
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise ValueError(f"{name}: samples {samples!r}, expected an integer >= 1.")
+    if noise is not None and not noise >= 0:
+        raise ValueError(f"{name}: noise {noise}, expected >= 0.")
+    for key in options:
+        if key not in known:
+            listed = ", ".join(("samples", "noise", *known))
+            raise ValueError(f"{name}: unknown option {key!r}, expected some of: {listed}.")

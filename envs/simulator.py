@@ -14,6 +14,7 @@ this class; it is their only transition.
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -144,6 +145,13 @@ class Simulator(ABC):
         self.state["slot"] = np.full(num_rows, -1, dtype=np.int64)
         self.view = self._allocate_view()
         self._pack()
+
+    @classmethod
+    def options(cls) -> tuple[str, ...]:
+        """Names of the options that change what is decided, e.g. ``"schedule"``."""
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        names = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        return (*names, "skip_forced")
 
     # What a family provides.
 

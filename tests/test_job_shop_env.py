@@ -165,6 +165,13 @@ def test_replaying_an_optimal_schedule_of_ta01_gives_1231():
     assert total == pytest.approx(-(1231 - 1005) / 1005)
 
 
+def test_an_operation_without_duration_may_go_before_one_that_could_start_earlier():
+    """At the conflict of job 0's operation and job 1's, which takes no time, both are allowed."""
+    instance = JobShopInstance.from_lists([[(0, 10)], [(1, 1), (0, 0), (1, 20)]])
+    assert job_shop_optimum(instance) == 21
+    assert min(reachable_makespans(simulate(instance))) == 21
+
+
 def test_a_schedule_that_waits_is_not_expressible_without_delay():
     waiting = JobShopSolution([[0, 1, 3], [3, 11, -1]])
     validate(WAITING, waiting)
