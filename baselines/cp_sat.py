@@ -67,8 +67,8 @@ def minimise(
         seed: Seed of the search.
         workers: Number of search workers; 0 for one per core.
         hint: Values to try first, ideally a complete solution. Replaces the hints of the model.
-        deterministic: Same model, seed and limit, same outcome, though perhaps not by the same
-            steps; slower. (Workers take turns, and ``use_objective_lb_search`` does not apply.)
+        deterministic: Same model, seed and limit, same outcome, by one worker whatever ``workers``
+            says; slower. (``use_objective_lb_search`` does not apply.)
         log: Write the search log to the ``gapgym`` logger, at level INFO.
         parameters: Further parameters of CP-SAT by name, e.g.
             ``{"use_objective_lb_search": True}``; they have the last word.
@@ -124,7 +124,9 @@ def _set_limits(
     engine.parameters.num_workers = workers
     engine.parameters.random_seed = seed % 2**31
     if deterministic:
+        # One worker takes the turns of all: with several, equally good solutions race.
         engine.parameters.interleave_search = True
+        engine.parameters.num_workers = 1
         if time_limit is not None:
             engine.parameters.max_deterministic_time = time_limit
     elif time_limit is not None:

@@ -331,6 +331,13 @@ def test_reference_of_a_stochastic_shop_knows_the_scenario():
     assert solve(shop).objective == solve(known).objective != 55
 
 
+def test_deterministic_runs_repeat_among_many_optima():
+    shop = uniform(6, 6, seed=3)
+    runs = [solve(shop, deterministic=True, seed=4) for _ in range(6)]
+    assert {run.status for run in runs} == {Status.OPTIMAL}
+    assert len({run.solution.digest for run in runs}) == 1
+
+
 def test_deterministic_runs_repeat():
     shop = load("job_shop/ft10")
     one, other = [solve(shop, deterministic=True, time_limit=0.05, seed=3) for _ in range(2)]
