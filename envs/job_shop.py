@@ -174,7 +174,8 @@ class JobShopSimulator(Simulator):
         state: Arrays = {
             "jobs": np.zeros((rows, n, 8), "i8"),
             "machines": np.zeros((rows, m, 8), "i8"),
-            "progress": np.zeros((rows, 2), "i8"),
+            "tails": np.zeros((rows, n), "i8"),
+            "progress": np.zeros((rows, 3), "i8"),
             "start": np.full((rows, n, k), -1, "i8"),
         }
         return data, state

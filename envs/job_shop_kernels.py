@@ -25,14 +25,15 @@ OPERATION, NEXT_MACHINE, NEXT_TIME, WORK, READY, SEEN, START, LENGTH = range(8)
 # ``machines`` (B, m, 8), besides READY and SEEN; the last three are places in ``orders``
 VALUE, LOAD, QUEUE, HEAD_AT = 0, 1, 2, 3
 TAIL_AT, LAST = 6, 7
-# ``progress`` (B, 2)
-REMAINING, MAKESPAN = range(2)
+# ``progress`` (B, 3)
+REMAINING, MAKESPAN, UNFINISHED = range(3)
+# ``tails`` (B, n): work of the job after its next operation, -1 after its last
 
 
 #: The arrays of the struct, in order.
 FIELDS = (
     *("shops", "operations", "orders", "firsts", "loads", "unit", "log_ratio"),
-    *("slot", "jobs", "machines", "progress", "start"),
+    *("slot", "jobs", "machines", "tails", "progress", "start"),
     *VIEW_FIELDS,
 )
 
@@ -48,147 +49,83 @@ def pack(arrays):
 @kernel
 def begin(a, rows, delta, skip_forced):
     """Reset the given rows to the start of their instances; O(n + m) per row."""
-    shops, operations, orders, firsts, loads = a.shops, a.operations, a.orders, a.firsts, a.loads
-    jobs, machines, progress, start = a.jobs, a.machines, a.progress, a.start
-    candidates, columns, mask, nodes = a.candidates, a.globals, a.action_mask, a.candidate_nodes
-    available, num_available, units, log_ratio = a.available, a.num_available, a.unit, a.log_ratio
-    value, initial_value, done, slot = a.value, a.initial_value, a.done, a.slot
+    world = (a.shops, a.operations, a.orders)
+    state = (a.jobs, a.machines, a.tails, a.progress, a.start)
+    view = (a.candidates, a.globals, a.action_mask, a.candidate_nodes, a.available)
+    firsts, loads, units, log_ratio, slot = a.firsts, a.loads, a.unit, a.log_ratio, a.slot
+    value, initial_value, num_available, done = a.value, a.initial_value, a.num_available, a.done
     for b in rows:
         s = slot[b]
-        _clear(b, candidates, mask, nodes, available, num_available)
-        start[b] = -1
-        progress[b, REMAINING] = shops[s, NUM_OPERATIONS]
-        progress[b, MAKESPAN] = 0
-        bound = _reset(b, s, shops, operations, orders, firsts, loads, jobs, machines)
+        _clear(b, num_available[b], view)
+        bound = _reset(b, s, firsts, loads, world, state)
         initial_value[b] = bound
         a.scale[b] = bound if bound > 0 else 1.0
         a.reward[b] = 0.0
         a.infeasible[b] = 0
-        bound, now = _decide(
-            b,
-            s,
-            bound,
-            delta,
-            skip_forced,
-            shops,
-            operations,
-            orders,
-            jobs,
-            machines,
-            progress,
-            start,
-            available,
-            num_available,
+        count, bound, now = _decide(b, s, bound, delta, skip_forced, world, state, a.available)
+        _write_view(
+            b, s, count, bound, now, initial_value[b], units[s], log_ratio[s], world, state, view
         )
+        num_available[b] = count
         value[b] = bound
-        done[b] = num_available[b] == 0
-        if not done[b]:
-            _write_view(
-                b,
-                s,
-                bound,
-                now,
-                initial_value[b],
-                units[s],
-                log_ratio[s],
-                shops,
-                operations,
-                orders,
-                jobs,
-                machines,
-                progress,
-                candidates,
-                columns,
-                mask,
-                nodes,
-                available,
-                num_available,
-            )
+        done[b] = count == 0
 
 
 @kernel
 def advance(a, actions, delta, skip_forced):
     """Play one action in every row; O(n + m) per decision, and O(columns) per candidate."""
-    shops, operations, orders = a.shops, a.operations, a.orders
-    jobs, machines, progress, start = a.jobs, a.machines, a.progress, a.start
-    candidates, columns, mask, nodes = a.candidates, a.globals, a.action_mask, a.candidate_nodes
-    available, num_available, units, log_ratio = a.available, a.num_available, a.unit, a.log_ratio
-    value, initial_value, done, slot = a.value, a.initial_value, a.done, a.slot
-    reward, scale, infeasible = a.reward, a.scale, a.infeasible
+    world = (a.shops, a.operations, a.orders)
+    state = (a.jobs, a.machines, a.tails, a.progress, a.start)
+    view = (a.candidates, a.globals, a.action_mask, a.candidate_nodes, a.available)
+    shops, mask, units, log_ratio, slot = a.shops, a.action_mask, a.unit, a.log_ratio, a.slot
+    value, initial_value, num_available, done = a.value, a.initial_value, a.num_available, a.done
+    reward, scale, infeasible, available = a.reward, a.scale, a.infeasible, a.available
     for b in range(len(actions)):
         reward[b] = 0.0
         if done[b]:
             continue
-        j = actions[b]
-        s = slot[b]
-        before = value[b]
+        j, s, before, count = actions[b], slot[b], value[b], 0
         feasible = 0 <= j < shops[s, NUM_JOBS] and mask[b, j] != 0
-        _clear(b, candidates, mask, nodes, available, num_available)
+        _clear(b, num_available[b], view)
         if feasible:
-            bound = _dispatch(b, s, j, shops, operations, orders, jobs, machines, progress, start)
-            bound, now = _decide(
-                b,
-                s,
-                max(np.int64(before), bound),
-                delta,
-                skip_forced,
-                shops,
-                operations,
-                orders,
-                jobs,
-                machines,
-                progress,
-                start,
-                available,
-                num_available,
-            )
+            bound = max(np.int64(before), _dispatch(b, s, j, world, state))
+            count, bound, now = _decide(b, s, bound, delta, skip_forced, world, state, available)
+            _write_view(
+                b, s, count, bound, now, initial_value[b], units[s], log_ratio[s],
+                world, state, view,
+            )  # fmt: skip
             value[b] = bound
-            if num_available[b] > 0:
-                _write_view(
-                    b,
-                    s,
-                    bound,
-                    now,
-                    initial_value[b],
-                    units[s],
-                    log_ratio[s],
-                    shops,
-                    operations,
-                    orders,
-                    jobs,
-                    machines,
-                    progress,
-                    candidates,
-                    columns,
-                    mask,
-                    nodes,
-                    available,
-                    num_available,
-                )
         else:
             value[b] = max(np.float64(shops[s, UPPER_BOUND]), before)
             infeasible[b] = 1
-        done[b] = num_available[b] == 0
+        num_available[b] = count
+        done[b] = count == 0
         reward[b] = (before - value[b]) / scale[b]
 
 
 @part
-def _clear(b, candidates, mask, nodes, available, num_available):
+def _clear(b, count, view):
     """Take the last decision's candidates out of the view."""
-    for i in range(num_available[b]):
+    candidates, _, mask, nodes, available = view
+    for i in range(count):
         j = available[b, i]
         mask[b, j] = 0
         for column in range(candidates.shape[2]):
             candidates[b, j, column] = 0.0
         for kind in range(nodes.shape[2]):
             nodes[b, j, kind] = -1
-    num_available[b] = 0
 
 
 @part
-def _reset(b, s, shops, operations, orders, firsts, loads, jobs, machines):
+def _reset(b, s, firsts, loads, world, state):
     """Write the initial state of a row; returns its root bound."""
-    for m in range(shops[s, NUM_MACHINES]):
+    shops, operations, _ = world
+    jobs, machines, tails, progress, start = state
+    num_jobs, num_machines = shops[s, NUM_JOBS], shops[s, NUM_MACHINES]
+    progress[b, REMAINING] = shops[s, NUM_OPERATIONS]
+    progress[b, MAKESPAN] = 0
+    progress[b, UNFINISHED] = num_jobs
+    for m in range(num_machines):
         machines[b, m, READY] = 0
         machines[b, m, SEEN] = 0
         machines[b, m, LOAD] = loads[s, m]
@@ -197,10 +134,12 @@ def _reset(b, s, shops, operations, orders, firsts, loads, jobs, machines):
         machines[b, m, TAIL_AT] = firsts[s, m]
         machines[b, m, LAST] = firsts[s, m + 1]
     bound = 0
-    for j in range(shops[s, NUM_JOBS]):
-        length = 1
-        while length < operations.shape[2] - 1 and operations[s, j, length, MACHINE] >= 0:
+    tails[b, :] = -1
+    for j in range(num_jobs):
+        length = 0
+        while length < start.shape[2] and operations[s, j, length, MACHINE] >= 0:
             length += 1
+        start[b, j, :] = -1
         work = operations[s, j, length, BEFORE]
         jobs[b, j, OPERATION] = 0
         jobs[b, j, NEXT_MACHINE] = operations[s, j, 0, MACHINE]
@@ -209,20 +148,20 @@ def _reset(b, s, shops, operations, orders, firsts, loads, jobs, machines):
         jobs[b, j, READY] = 0
         jobs[b, j, SEEN] = 0
         jobs[b, j, LENGTH] = length
+        tails[b, j] = work - operations[s, j, 0, TIME]
         machines[b, operations[s, j, 0, MACHINE], QUEUE] += 1
         bound = max(bound, work)
-    for m in range(shops[s, NUM_MACHINES]):
-        _revalue(b, s, m, operations, orders, jobs, machines)
-        bound = max(bound, machines[b, m, VALUE])
+    for m in range(num_machines):
+        bound = max(bound, _revalue(b, s, m, world, state))
     return bound
 
 
 @part
-def _dispatch(b, s, j, shops, operations, orders, jobs, machines, progress, start):
+def _dispatch(b, s, j, world, state):
     """Append job ``j``'s next operation to its machine; returns the machine's new bound."""
-    k = jobs[b, j, OPERATION]
-    m = jobs[b, j, NEXT_MACHINE]
-    expected = jobs[b, j, NEXT_TIME]
+    shops, operations, _ = world
+    jobs, machines, tails, progress, start = state
+    k, m, expected = jobs[b, j, OPERATION], jobs[b, j, NEXT_MACHINE], jobs[b, j, NEXT_TIME]
     begin = max(jobs[b, j, READY], machines[b, m, READY])
     end = begin + (operations[s, j, k, REALISED] if shops[s, STOCHASTIC] else expected)
     start[b, j, k] = begin
@@ -240,28 +179,31 @@ def _dispatch(b, s, j, shops, operations, orders, jobs, machines, progress, star
     if k < jobs[b, j, LENGTH]:
         jobs[b, j, NEXT_MACHINE] = operations[s, j, k, MACHINE]
         jobs[b, j, NEXT_TIME] = operations[s, j, k, TIME]
+        tails[b, j] -= operations[s, j, k, TIME]
         machines[b, operations[s, j, k, MACHINE], QUEUE] += 1
     else:
         jobs[b, j, NEXT_MACHINE] = -1
-    _revalue(b, s, m, operations, orders, jobs, machines)
-    return machines[b, m, VALUE]
+        tails[b, j] = -1
+        progress[b, UNFINISHED] -= 1
+    return _revalue(b, s, m, world, state)
 
 
 @part
-def _revalue(b, s, m, operations, orders, jobs, machines):
+def _revalue(b, s, m, world, state):
     """Machine ``m``'s bound: max(ready, min head) + load + min tail; O(1) amortised."""
-    last = machines[b, m, LAST]
-    at = _unscheduled(b, s, machines[b, m, HEAD_AT], last, BY_HEAD, orders, jobs)
-    machines[b, m, HEAD_AT] = at
-    if at == last:
-        machines[b, m, VALUE] = machines[b, m, SEEN]
-        return
-    head = operations[s, orders[s, at, BY_HEAD], orders[s, at, BY_HEAD + 1], BEFORE]
-    at = _unscheduled(b, s, machines[b, m, TAIL_AT], last, BY_TAIL, orders, jobs)
-    machines[b, m, TAIL_AT] = at
-    j, k = orders[s, at, BY_TAIL], orders[s, at, BY_TAIL + 1]
-    tail = _tail(b, s, j, k, operations, jobs)
-    machines[b, m, VALUE] = max(machines[b, m, SEEN], head) + machines[b, m, LOAD] + tail
+    _, operations, orders = world
+    jobs, machines, _, _, _ = state
+    last, seen = machines[b, m, LAST], machines[b, m, SEEN]
+    head_at = _unscheduled(b, s, machines[b, m, HEAD_AT], last, BY_HEAD, orders, jobs)
+    tail_at = _unscheduled(b, s, machines[b, m, TAIL_AT], last, BY_TAIL, orders, jobs)
+    machines[b, m, HEAD_AT], machines[b, m, TAIL_AT] = head_at, tail_at
+    value = seen
+    if head_at < last:
+        head = operations[s, orders[s, head_at, BY_HEAD], orders[s, head_at, BY_HEAD + 1], BEFORE]
+        j, k = orders[s, tail_at, BY_TAIL], orders[s, tail_at, BY_TAIL + 1]
+        value = max(seen, head) + machines[b, m, LOAD] + _tail(b, s, j, k, operations, jobs)
+    machines[b, m, VALUE] = value
+    return value
 
 
 @part
@@ -279,44 +221,29 @@ def _tail(b, s, j, k, operations, jobs):
 
 
 @part
-def _decide(
-    b,
-    s,
-    bound,
-    delta,
-    skip_forced,
-    shops,
-    operations,
-    orders,
-    jobs,
-    machines,
-    progress,
-    start,
-    available,
-    num_available,
-):
+def _decide(b, s, bound, delta, skip_forced, world, state, available):
     """Find the next decision, playing forced ones on the way if asked.
 
-    Returns the value of the state and the time of the decision; at the end, the makespan.
+    Returns the number of candidates, the value of the state, and the time of the decision; at the
+    end 0, the makespan, and the makespan again.
     """
+    progress = state[3]
     while progress[b, REMAINING] > 0:
-        count, chains, now = _find_candidates(b, s, delta, shops, jobs, machines, available)
+        count, chains, now = _find_candidates(b, s, delta, world, state, available)
         bound = max(bound, chains)
         if count > 1 or not skip_forced:
-            if shops[s, STOCHASTIC]:
-                bound = _look(b, s, now, shops, operations, orders, jobs, machines)
-            num_available[b] = count
-            return bound, now
-        machine_bound = _dispatch(
-            b, s, available[b, 0], shops, operations, orders, jobs, machines, progress, start
-        )
-        bound = max(bound, machine_bound)
-    return progress[b, MAKESPAN], progress[b, MAKESPAN]
+            if world[0][s, STOCHASTIC]:
+                bound = _look(b, s, now, world, state)
+            return count, bound, now
+        bound = max(bound, _dispatch(b, s, available[b, 0], world, state))
+    return 0, progress[b, MAKESPAN], progress[b, MAKESPAN]
 
 
 @part
-def _find_candidates(b, s, delta, shops, jobs, machines, available):
+def _find_candidates(b, s, delta, world, state, available):
     """List the available jobs; returns their number, the longest chain, the earliest start."""
+    shops, _, _ = world
+    jobs, machines, _, _, _ = state
     num_jobs, schedule = shops[s, NUM_JOBS], shops[s, SCHEDULE]
     chains = 0
     now = best_start = best_end = np.iinfo(np.int64).max
@@ -355,16 +282,17 @@ def _find_candidates(b, s, delta, shops, jobs, machines, available):
 
 
 @part
-def _look(b, s, now, shops, operations, orders, jobs, machines):
+def _look(b, s, now, world, state):
     """What can be known at time ``now`` of a stochastic shop; returns the value of the state."""
+    shops, _, _ = world
+    jobs, machines, _, _, _ = state
     value = 0
     for m in range(shops[s, NUM_MACHINES]):
         if machines[b, m, READY] <= now:
             machines[b, m, SEEN] = machines[b, m, READY]
         else:  # still working: not before the next tick
             machines[b, m, SEEN] = max(machines[b, m, SEEN], now + 1)
-        _revalue(b, s, m, operations, orders, jobs, machines)
-        value = max(value, machines[b, m, VALUE])
+        value = max(value, _revalue(b, s, m, world, state))
     for j in range(shops[s, NUM_JOBS]):
         if jobs[b, j, READY] <= now:
             jobs[b, j, SEEN] = jobs[b, j, READY]
@@ -378,33 +306,12 @@ def _look(b, s, now, shops, operations, orders, jobs, machines):
 
 
 @part
-def _write_view(
-    b,
-    s,
-    bound,
-    now,
-    initial_value,
-    unit,
-    log_ratio,
-    shops,
-    operations,
-    orders,
-    jobs,
-    machines,
-    progress,
-    candidates,
-    columns,
-    mask,
-    nodes,
-    available,
-    num_available,
-):
+def _write_view(b, s, count, bound, now, initial_value, unit, log_ratio, world, state, view):
     """Columns, mask and globals of the decision at time ``now``."""
-    num_jobs, count, per_unit = shops[s, NUM_JOBS], num_available[b], 1.0 / unit
-    width = operations.shape[2] - 1
-    unfinished = 0
-    for j in range(num_jobs):
-        unfinished += jobs[b, j, NEXT_MACHINE] >= 0
+    shops, operations, _ = world
+    jobs, _, _, progress, start = state
+    candidates, columns, mask, nodes, available = view
+    per_unit, width = 1.0 / unit, start.shape[2]
     for i in range(count):
         j = available[b, i]
         k = jobs[b, j, OPERATION]
@@ -417,53 +324,22 @@ def _write_view(
         candidates[b, j, 5] = (jobs[b, j, START] - now) * per_unit
         if nodes.shape[2] == 2:
             nodes[b, j, 0] = j * width + k
-            nodes[b, j, 1] = jobs.shape[1] * width + jobs[b, j, NEXT_MACHINE]
+            nodes[b, j, 1] = start.shape[1] * width + jobs[b, j, NEXT_MACHINE]
     columns[b, 0] = 1.0 - progress[b, REMAINING] / shops[s, NUM_OPERATIONS]
-    columns[b, 1] = unfinished / num_jobs
+    columns[b, 1] = progress[b, UNFINISHED] / shops[s, NUM_JOBS]
     columns[b, 2] = count
     columns[b, 3] = log_ratio
     columns[b, 4] = (bound - initial_value) * per_unit
     columns[b, 5] = (bound - now) * per_unit
     if candidates.shape[2] > 6:
-        _write_bounds(
-            b,
-            s,
-            count,
-            num_jobs,
-            unfinished,
-            bound,
-            now,
-            per_unit,
-            operations,
-            orders,
-            jobs,
-            machines,
-            available,
-            candidates,
-        )
-        _write_ahead(
-            b, s, count, bound, per_unit, operations, jobs, machines, available, candidates
-        )
+        _write_bounds(b, s, count, bound, now, per_unit, world, state, candidates, available)
+        _write_ahead(b, s, count, bound, per_unit, world, state, candidates, available)
 
 
 @part
-def _write_bounds(
-    b,
-    s,
-    count,
-    num_jobs,
-    unfinished,
-    bound,
-    now,
-    per_unit,
-    operations,
-    orders,
-    jobs,
-    machines,
-    available,
-    candidates,
-):
+def _write_bounds(b, s, count, bound, now, per_unit, world, state, candidates, available):
     """Columns 6-16: the machine, the bound, the rivals; O(candidates + n) per candidate."""
+    jobs, machines, tails, progress, _ = state
     earliest_end = np.iinfo(np.int64).max
     for i in range(count):
         j = available[b, i]
@@ -471,7 +347,7 @@ def _write_bounds(
     for i in range(count):
         j = available[b, i]
         m, time, work = jobs[b, j, NEXT_MACHINE], jobs[b, j, NEXT_TIME], jobs[b, j, WORK]
-        start, tail, load = jobs[b, j, START], work - time, machines[b, m, LOAD]
+        start, tail, load = jobs[b, j, START], tails[b, j], machines[b, m, LOAD]
         end = start + time
         longest = rivals = longer = 0  # the rivals for the machine, by their work remaining
         for h in range(count):
@@ -483,10 +359,9 @@ def _write_bounds(
         if not rivals:
             longest = tail
         above = 0
-        for other in range(num_jobs):
-            if jobs[b, other, NEXT_MACHINE] >= 0:
-                above += jobs[b, other, WORK] - jobs[b, other, NEXT_TIME] > tail
-        other_tail = _other_tail(b, s, m, j, operations, orders, jobs, machines)
+        for other in range(tails.shape[1]):
+            above += tails[b, other] > tail
+        other_tail = _other_tail(b, s, m, j, world, state)
         c = candidates[b, j]
         c[6] = (machines[b, m, READY] - now) * per_unit
         c[7] = (end - earliest_end) * per_unit
@@ -497,13 +372,15 @@ def _write_bounds(
         c[12] = (bound - machines[b, m, VALUE]) * per_unit
         c[13] = machines[b, m, QUEUE]
         c[14] = time / work if work > 0 else 1.0
-        c[15] = above / unfinished
+        c[15] = above / progress[b, UNFINISHED]
         c[16] = longer / rivals if rivals else 0.0
 
 
 @part
-def _other_tail(b, s, m, j, operations, orders, jobs, machines):
+def _other_tail(b, s, m, j, world, state):
     """Smallest tail among the machine's unscheduled operations other than job ``j``'s next."""
+    _, operations, orders = world
+    jobs, machines, _, _, _ = state
     k, last, at = jobs[b, j, OPERATION], machines[b, m, LAST], machines[b, m, TAIL_AT]
     if orders[s, at, BY_TAIL] == j and orders[s, at, BY_TAIL + 1] == k:
         at = _unscheduled(b, s, at + 1, last, BY_TAIL, orders, jobs)
@@ -513,8 +390,10 @@ def _other_tail(b, s, m, j, operations, orders, jobs, machines):
 
 
 @part
-def _write_ahead(b, s, count, bound, per_unit, operations, jobs, machines, available, candidates):
+def _write_ahead(b, s, count, bound, per_unit, world, state, candidates, available):
     """Columns 17-34: the jobs' ways after this operation; O(its operations) per candidate."""
+    _, operations, _ = world
+    jobs, machines, _, _, _ = state
     for i in range(count):
         j = available[b, i]
         k = jobs[b, j, OPERATION] + 1
