@@ -113,6 +113,7 @@ class JobShopSimulator(Simulator):
 
     family = problem = "job_shop"
     default_instance = "uniform-6x6-s0"
+    speed_instances = ("uniform-10x10", "uniform-20x20", "uniform-100x20", "uniform-1000x100")
     fields = kernels.FIELDS
     global_columns = GLOBAL_COLUMNS
     node_columns: ClassVar[Mapping[str, tuple[str, ...]]] = {

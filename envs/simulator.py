@@ -103,6 +103,8 @@ class Simulator(ABC):
     problem: ClassVar[str]
     #: Name of the instance that is played where none is given: small, seeded, without files.
     default_instance: ClassVar[str]
+    #: Named generators that ``gapgym speed`` measures, up to the largest real size.
+    speed_instances: ClassVar[tuple[str, ...]]
     #: Names of the global columns, G.
     global_columns: ClassVar[tuple[str, ...]]
     #: Node type to the names of its columns; empty without a graph observation.

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-#: Family to (environment id, generator sizes from small to the largest real instance).
-_SIZES = {"job_shop": ("gapgym/JobShop-v0", ("10x10", "20x20", "100x20", "1000x100"))}
+from ..envs import ENVIRONMENTS
+from ..instances.registry import family
 
 _BATCHES = (1, 64, 256)
 _REPETITIONS = 5
@@ -32,7 +32,7 @@ def masked_random(mask: npt.NDArray[np.int8], rng: np.random.Generator) -> npt.N
     return np.asarray(np.argmax(mask * rng.random(mask.shape, np.float32), axis=1), dtype=np.int64)
 
 
-def single(env_id: str, instance: str, seconds: float, **options: Any) -> float:
+def single(env_id: str, instance: str, *, seconds: float, **options: Any) -> float:
     """Decisions per second of one environment from ``gym.make``."""
     import gymnasium as gym
 
@@ -51,7 +51,7 @@ def single(env_id: str, instance: str, seconds: float, **options: Any) -> float:
     return decisions / clock
 
 
-def batched(env_id: str, instance: str, num_envs: int, seconds: float, **options: Any) -> float:
+def batched(env_id: str, instance: str, num_envs: int, *, seconds: float, **options: Any) -> float:
     """Decisions per second of a vector environment from ``gym.make_vec``."""
     import gymnasium as gym
 
@@ -69,27 +69,26 @@ def batched(env_id: str, instance: str, num_envs: int, seconds: float, **options
 
 
 def _eight(instance: str) -> list[str]:
-    return [f"uniform-{instance}-s{seed}" for seed in range(8)]
+    return [f"{instance}-s{seed}" for seed in range(8)]
 
 
-def measure(family: str) -> Iterator[dict[str, Any]]:
-    """One row per size and batch: the median decisions per second and its spread."""
-    env_id, sizes = _SIZES[family]
-    for size in sizes:
-        for num_envs in _BATCHES:
-            rate = partial(single, env_id, size)
-            if num_envs > 1:
-                rate = partial(batched, env_id, size, num_envs)
-            rate(0.05)  # compiles the kernels
-            rates = [rate(_SECONDS) for _ in range(_REPETITIONS)]
-            yield {
-                "environment": env_id,
-                "size": size,
-                "num_envs": num_envs,
-                "decisions_per_second": statistics.median(rates),
-                "lowest": min(rates),
-                "highest": max(rates),
-            }
+def measure(env_id: str, mode: str, instance: str) -> Iterator[dict[str, Any]]:
+    """One row per batch size: the median decisions per second and its spread."""
+    for num_envs in _BATCHES:
+        rate = partial(single, env_id, instance, mode=mode)
+        if num_envs > 1:
+            rate = partial(batched, env_id, instance, num_envs, mode=mode)
+        rate(seconds=0.05)  # compiles the kernels
+        rates = [rate(seconds=_SECONDS) for _ in range(_REPETITIONS)]
+        yield {
+            "environment": env_id,
+            "mode": mode,
+            "instances": instance,
+            "num_envs": num_envs,
+            "decisions_per_second": statistics.median(rates),
+            "lowest": min(rates),
+            "highest": max(rates),
+        }
 
 
 def machine() -> dict[str, Any]:
@@ -111,23 +110,36 @@ def main(target: str, *, json_output: bool) -> None:
     Raises:
         ValueError: If there is no such family.
     """
-    if target != "all" and target not in _SIZES:
-        raise ValueError(f"unknown target {target!r}, expected 'all' or one of: {list(_SIZES)}.")
-    families = list(_SIZES) if target == "all" else [target]
-    rows = [row for family in families for row in measure(family)]
+    if target != "all":
+        family(target)
+    rows = []
+    for env_id, environment in ENVIRONMENTS.items():
+        for mode, simulator in environment.simulators().items():
+            if target in ("all", simulator.family):
+                for instance in simulator.speed_instances:
+                    rows += measure(env_id, mode, instance)
     if json_output:
         print(json.dumps({"machine": machine(), "rows": rows}))
-        return
+    else:
+        _show(rows)
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title="decisions per second, one core, median (lowest to highest)")
-    for heading in ("environment", "size", "B", "decisions/s", "spread"):
-        table.add_column(heading, justify="left" if heading == "environment" else "right")
+    for heading in ("environment", "mode", "instances", "B", "decisions/s", "spread"):
+        left = heading in ("environment", "mode", "instances")
+        table.add_column(heading, justify="left" if left else "right")
     for row in rows:
-        low, high = f"{row['lowest']:,.0f}", f"{row['highest']:,.0f}"
-        rate = f"{row['decisions_per_second']:,.0f}"
+        spread = f"{row['lowest']:,.0f} - {row['highest']:,.0f}"
         table.add_row(
-            row["environment"], row["size"], str(row["num_envs"]), rate, f"{low} - {high}"
+            row["environment"].removeprefix("gapgym/"),
+            row["mode"],
+            row["instances"],
+            str(row["num_envs"]),
+            f"{row['decisions_per_second']:,.0f}",
+            spread,
         )
     Console().print(table)

@@ -1,0 +1,40 @@
+import json
+
+import numpy as np
+import pytest
+
+from gapgym.envs import ENVIRONMENTS
+from gapgym.experiments import speed
+
+
+def test_random_actions_are_allowed_and_reach_every_candidate():
+    rng = np.random.default_rng(0)
+    mask = np.array([[0, 1, 0, 1], [1, 0, 0, 0]], dtype=np.int8)
+    drawn = np.array([speed.masked_random(mask, rng) for _ in range(100)])
+    assert set(drawn[:, 0]) == {1, 3}
+    assert set(drawn[:, 1]) == {0}
+
+
+def test_every_environment_is_measured_alone_and_in_batches(monkeypatch, capsys):
+    monkeypatch.setattr(speed, "_SECONDS", 0.002)
+    monkeypatch.setattr(speed, "_BATCHES", (1, 4))
+    monkeypatch.setattr(speed, "_REPETITIONS", 3)
+    for environment in ENVIRONMENTS.values():
+        for simulator in environment.simulators().values():
+            monkeypatch.setattr(simulator, "speed_instances", simulator.speed_instances[:1])
+    speed.main("all", json_output=True)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["machine"]["cores"] >= 1
+    modes = [(e, mode) for e in ENVIRONMENTS for mode in ENVIRONMENTS[e].simulators()]
+    assert [(r["environment"], r["mode"], r["num_envs"]) for r in printed["rows"]] == [
+        (*mode, num_envs) for mode in modes for num_envs in (1, 4)
+    ]
+    for row in printed["rows"]:
+        assert 0 < row["lowest"] <= row["decisions_per_second"] <= row["highest"]
+    speed.main(next(iter(ENVIRONMENTS.values())).module, json_output=False)
+    assert "decisions per second" in capsys.readouterr().out
+
+
+def test_an_unknown_family_is_refused():
+    with pytest.raises(ValueError, match="unknown family 'golf', expected one of"):
+        speed.main("golf", json_output=True)
