@@ -112,7 +112,7 @@ def main(target: str, *, json_output: bool) -> None:
     """
     if target != "all":
         family(target)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for env_id, environment in ENVIRONMENTS.items():
         for mode, simulator in environment.simulators().items():
             if target in ("all", simulator.family):
