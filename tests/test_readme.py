@@ -1,0 +1,62 @@
+"""What the README shows is what happens."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gapgym
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    """The fenced blocks of a language, in order."""
+    parts = README.split("```")[1::2]
+    found = (part.partition("\n") for part in parts)
+    return [text for name, _, text in found if name == language]
+
+
+def test_the_twelve_lines_run(capsys):
+    exec(blocks("python")[0], {})
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\d+ \d+\.\d% above the best known makespan", first)
+    assert second == "1486 by a good rule"
+
+
+def test_the_rule_is_a_rule(tmp_path):
+    file = tmp_path / "my_rule.py"
+    file.write_text(blocks("python")[1])
+    frame = gapgym.compare("job_shop", "ft06,la01", (), rules=f"{file}:score")
+    assert frame["status"].tolist() == ["feasible", "feasible"]
+
+
+@pytest.mark.slow
+def test_the_commands_run(tmp_path):
+    (block,) = [text for text in blocks("") if "my_shop.txt" in text]
+    (tmp_path / "my_shop.txt").write_text("2 2\n0 3 1 2\n1 2 0 4\n")
+    (tmp_path / "my_rule.py").write_text(blocks("python")[1])
+    for line in block.strip().splitlines():
+        words = shlex.split(line.replace("la*", "la0[12]"))
+        assert words[0] == "gapgym"
+        command = [str(Path(sys.executable).parent / "gapgym"), *words[1:]]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    for name in ("schedule.json", "schedule.html", "results/la/report.html"):
+        assert (tmp_path / name).stat().st_size > 0
+
+
+def test_pictures_and_links_exist():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_registered_environment_and_family_is_named():
+    from gapgym.envs import ENVIRONMENTS
+
+    for env_id in ENVIRONMENTS:
+        assert env_id in README
