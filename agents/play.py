@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..baselines.rules import Rule
-from ..baselines.solver import Draft, Solver, solver
+from ..baselines.rules import Rule, uniform
+from ..baselines.solver import Draft, Result, Solver, solver
 from ..envs import rollout
 from ..envs.registry import simulator_of
+from ..instances.registry import load_from
 
 #: Rows that are played side by side; more do not run faster.
 _BATCH = 64
+
+#: The same under a time limit, which is looked at only between batches and steps.
+_BATCH_IN_TIME = 8
 
 #: Noise of a randomised rule, in units of its score, where the user gives none.
 _NOISE = 0.2
@@ -43,13 +48,16 @@ def rule_solver(name: str, rule: Rule) -> Solver:
             noise = rule.noise or (_NOISE if samples > 1 else 0.0)
         deadline = None if time_limit is None else time.perf_counter() + time_limit
         rng, rows = np.random.default_rng(seed), min(_BATCH, samples)
+        if time_limit is not None:
+            rows = min(rows, _BATCH_IN_TIME)
         simulator = rollout.make(simulator_class, instance, rows, {**rule.options, **options})
         best: tuple[float, Any] = (np.inf, None)
         for played in range(0, samples, rows):
             scales = np.full(rows, noise)
             if played == 0 and rule.noise == 0:
                 scales[0] = 0.0  # the rule as it is
-            if not rollout.play(simulator, rule.score, noise=scales, rng=rng, deadline=deadline):
+            late = None if best[1] is None else deadline  # the first episodes always end
+            if not rollout.play(simulator, rule.score, noise=scales, rng=rng, deadline=late):
                 break
             costs = simulator.view["value"][: samples - played]
             row = int(np.argmin(costs))
@@ -58,7 +66,23 @@ def rule_solver(name: str, rule: Rule) -> Solver:
                 on_incumbent(best[1])
         return Draft(best[1])
 
-    return solver(name=name, version=rule.version)(play)
+    timed = solver(name=name, version=rule.version)(play)
+
+    @functools.wraps(timed)
+    def run(instance: Any, **arguments: Any) -> Result:
+        _warm_up(getattr(instance, "problem", ""))
+        return timed(instance, **arguments)
+
+    return run  # type: ignore[return-value]
+
+
+@functools.cache
+def _warm_up(problem: str) -> None:
+    """Load the compiled simulator before the clock runs: the first time it takes seconds."""
+    if problem:
+        simulator_class = simulator_of(problem)
+        instance = load_from(simulator_class.family, simulator_class.default_instance)
+        rollout.play(rollout.make(simulator_class, instance, 1, {}), uniform)
 
 
 def _check(

@@ -54,6 +54,8 @@ def register_solver(problem: str, name: str, function: Callable[..., Any]) -> So
     Raises:
         ValueError: If the name is taken or there is no such problem.
     """
+    if not name.isidentifier():
+        raise ValueError(f"solver name {name!r}, expected letters, digits and underscores.")
     try:
         taken = solvers(problem)
     except KeyError:
@@ -145,10 +147,13 @@ def load_object(text: str) -> Any:
         raise ValueError(f"{text!r}: {file!r} is not a Python file, expected file.py:function.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    sys.path.insert(0, str(path.parent.resolve()))  # what lies beside it can be imported
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise ValueError(f"{file}: {type(error).__name__}: {error}") from error
+    finally:
+        del sys.path[0]
     if not hasattr(module, name):
         raise ValueError(f"{text!r}: no function {name!r} in {file}.")
     return getattr(module, name)

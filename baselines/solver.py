@@ -179,6 +179,8 @@ def solver(
             if trail.best is None:
                 raise
             drafted = Draft(trail.best)
+        if isinstance(drafted, Result):
+            drafted = Draft(drafted.solution, drafted.bound, drafted.status)
         draft = drafted if isinstance(drafted, Draft) else Draft(drafted)
         return trail.finish(draft, title, seed, options, time_limit)
 
@@ -226,6 +228,9 @@ class _Trail:
 
     def report(self, solution: Any) -> None:
         """Keep a solution if it is the best so far."""
+        kind = self.family.PROBLEMS[self.instance.problem][1]
+        if not isinstance(solution, kind):
+            raise ValueError(f"solution: {type(solution).__name__}, expected {kind.__name__}.")
         self.family.validate(self.instance, solution)
         value = self.family.objective(self.instance, solution)
         if self.best is not None and not value < self.incumbents[-1].objective:  # type: ignore[operator]

@@ -35,6 +35,20 @@ def simulator_for(simulators: Mapping[str, type[Simulator]], mode: str | None) -
     return simulators[mode]
 
 
+def check_reset_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
+    """The options of ``reset``.
+
+    Raises:
+        ValueError: If one is unknown.
+    """
+    for key in options or {}:
+        if key not in known:
+            raise ValueError(
+                f"reset: unknown option {key!r}, expected some of: {', '.join(known)}."
+            )
+    return options or {}
+
+
 def observation_space(simulator: Simulator) -> gym.spaces.Dict:
     """The space of one row's observation; bounds are finite, since Gymnasium warns otherwise."""
     shape, largest = simulator.shape, float(np.finfo(np.float32).max)
@@ -117,11 +131,19 @@ class SchedulingEnv(gym.Env[dict[str, Any], np.int64]):
         self.simulator = simulator_class(1, size, num_slots=slots, graph=graph, **options)
         self.observation_space = observation_space(self.simulator)
         self.action_space = gym.spaces.Discrete(self.simulator.shape.candidates)
+        self._bind()
+
+    def _bind(self) -> None:
+        """Keep views of the simulator's only row: looking them up costs a fifth of a step."""
         self._action = np.zeros(1, dtype=np.int64)
         view = self.simulator.view
         self._candidates, self._globals = view["candidates"][0], view["globals"][0]
         self._mask, self._candidate_nodes = view["action_mask"][0], view["candidate_nodes"][0]
         self._reward, self._done = view["reward"], view["done"]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._bind()  # copies of views would be arrays of their own
 
     @property
     def candidate_columns(self) -> tuple[str, ...]:
@@ -172,22 +194,24 @@ class SchedulingEnv(gym.Env[dict[str, Any], np.int64]):
             options: ``{"instance": ...}`` plays that instance (or name, or file).
         """
         super().reset(seed=seed)
-        chosen = (options or {}).get("instance")
+        chosen = check_reset_options(options, ("instance",)).get("instance")
         source = self._source
-        instance = source.draw(self.np_random) if chosen is None else source.find(chosen)
+        instance = source.draw(self.np_random, chosen)
         self.simulator.load((0,), (instance,))
         self.simulator.begin((0,))
         observation = self._observe()
-        return observation, {"action_mask": observation["action_mask"]}
+        return observation, {"action_mask": observation["action_mask"].copy()}
 
     def step(
         self, action: np.int64 | int
     ) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Choose a candidate."""
+        if self.simulator.state["slot"][0] < 0:
+            raise gym.error.ResetNeeded("step before reset.")
         self._action[0] = action
         self.simulator.advance(self._action)
         observation = self._observe()
-        info: dict[str, Any] = {"action_mask": observation["action_mask"]}
+        info: dict[str, Any] = {"action_mask": observation["action_mask"].copy()}
         done = bool(self._done[0])
         if done:
             info |= self._final_info()

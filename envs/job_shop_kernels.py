@@ -58,11 +58,11 @@ def begin(a, rows, delta, skip_forced):
         s = slot[b]
         _clear(b, num_available[b], view)
         bound = _reset(b, s, firsts, loads, world, state)
-        initial_value[b] = bound
         a.scale[b] = bound if bound > 0 else 1.0
         a.reward[b] = 0.0
         a.infeasible[b] = 0
         count, bound, now = _decide(b, s, bound, delta, skip_forced, world, state, a.available)
+        initial_value[b] = bound
         _write_view(
             b, s, count, bound, now, initial_value[b], units[s], log_ratio[s], world, state, view
         )

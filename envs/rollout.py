@@ -35,7 +35,7 @@ def play(
         Whether all episodes ended before the deadline.
 
     Raises:
-        ValueError: If the score has another shape, or is NaN for an available candidate.
+        ValueError: If the score has another shape, or is not finite for an available candidate.
     """
     simulator.begin()
     scales = np.broadcast_to(np.asarray(noise, dtype=np.float64), (simulator.num_rows,))[:, None]
@@ -59,13 +59,13 @@ def _checked(values: Any, simulator: Simulator, columns: Columns, step: int) -> 
     values = np.asarray(values, dtype=np.float64)
     if values.shape != mask.shape:
         raise ValueError(f"score {values.shape} at step {step}, expected {mask.shape} (B, A).")
-    wrong = mask & np.isnan(values)
+    wrong = mask & ~np.isfinite(values)
     if wrong.any():
         row, candidate = np.argwhere(wrong)[0]
         used = ", ".join(dict.fromkeys(columns.used)) or "none"
         raise ValueError(
-            f"score NaN at step {step} for candidate {candidate} (row {row}; columns used: {used}),"
-            " expected a number."
+            f"score {values[row, candidate]} at step {step} for candidate {candidate} (row {row};"
+            f" columns used: {used}), expected a finite number."
         )
     return np.where(mask, values, -np.inf)
 

@@ -92,9 +92,12 @@ class Simulator(ABC):
     Args:
         num_rows: Number of episodes, B.
         size: Padded sizes, as :meth:`measure` names them; larger instances are refused.
-        num_slots: Number of instances that can be held at once, at least ``num_rows`` (default).
+        num_slots: Number of instances that can be held at once; at least, and by default,
+            ``num_rows + 1``.
         graph: Whether to keep the arrays of the graph observation.
-        skip_forced: Whether decisions with one candidate are played by the simulator itself.
+        skip_forced: Whether decisions with one candidate are played by the simulator itself. Then
+            ``initial_value`` is the value at the first real decision; an episode without any is
+            over when it begins.
     """
 
     #: Family of the problem; instances are looked up there by name.
@@ -134,7 +137,7 @@ class Simulator(ABC):
         skip_forced: bool = False,
     ) -> None:
         self.num_rows = num_rows
-        self.num_slots = max(num_rows, num_slots or 0)
+        self.num_slots = max(num_rows + 1, num_slots or 0)  # one is always free to be written
         self.size = dict(size)
         self.shape = self.shape_of(size)
         self.graph = graph
@@ -142,7 +145,7 @@ class Simulator(ABC):
         self._instances: list[Any] = [None] * self.num_slots
         self._slot_of: dict[int, int] = {}  # id of an instance to its slot
         self._users = np.zeros(self.num_slots, dtype=np.int64)
-        self._best_known = np.full(self.num_slots, np.nan)  # published objectives, by slot
+        self._references = np.full(self.num_slots, np.nan)  # for the gaps, by slot; NaN: not yet
         self.data, self.state = self.allocate()
         self.state["slot"] = np.full(num_rows, -1, dtype=np.int64)
         self.view = self._allocate_view()
@@ -247,13 +250,11 @@ class Simulator(ABC):
         """
         slots = self.state["slot"]
         for row, instance in zip(rows, instances, strict=True):
-            old = int(slots[row])
-            if old >= 0:
-                if self._instances[old] is instance:
-                    continue
-                self._users[old] -= 1
-            slots[row] = slot = self._slot(instance)
+            old, slot = int(slots[row]), self._slot(instance)
             self._users[slot] += 1
+            if old >= 0:
+                self._users[old] -= 1
+            slots[row] = slot
 
     def _slot(self, instance: Any) -> int:
         known = self._slot_of.get(id(instance))
@@ -265,7 +266,7 @@ class Simulator(ABC):
             del self._slot_of[id(self._instances[slot])]
             self._instances[slot] = None
         self.write(slot, instance)
-        self._best_known[slot] = _published(instance)
+        self._references[slot] = np.nan
         self._instances[slot] = instance  # keeps the object, and so its id, alive
         self._slot_of[id(instance)] = slot
         return slot
@@ -290,6 +291,10 @@ class Simulator(ABC):
     def begin(self, rows: Rows | None = None) -> None:
         """Start an episode in the given rows (default: all)."""
         chosen = np.arange(self.num_rows) if rows is None else np.asarray(rows, dtype=np.int64)
+        if chosen.size and not 0 <= chosen.min() <= chosen.max() < self.num_rows:
+            raise ValueError(f"rows {chosen.tolist()}, expected 0..{self.num_rows - 1}.")
+        if (self.state["slot"][chosen] < 0).any():
+            raise ValueError("begin: a row without an instance, expected load before.")
         self.begin_rows(chosen)
 
     def step(self, actions: npt.ArrayLike) -> None:
@@ -297,8 +302,16 @@ class Simulator(ABC):
 
         Args:
             actions: ``(B,)`` integers. One that is not in the mask ends its row as infeasible.
+
+        Raises:
+            ValueError: If ``actions`` has another shape, or is not made of integers.
         """
-        self.advance(np.ascontiguousarray(actions, dtype=np.int64))
+        given = np.asarray(actions)
+        if given.shape != (self.num_rows,) or given.dtype.kind not in "iu":
+            raise ValueError(
+                f"actions {given.dtype} {given.shape}, expected integers ({self.num_rows},)."
+            )
+        self.advance(np.ascontiguousarray(given, dtype=np.int64))
 
     def instance(self, row: int) -> Any:
         """The instance that a row plays."""
@@ -318,11 +331,13 @@ class Simulator(ABC):
     def gaps(self, rows: IntArray) -> FloatArray:
         """Gaps of the rows' costs, as ``gapgym.instances.gap`` defines them.
 
-        The reference is the best known objective of a public instance, else the root bound
-        ``initial_value``.
+        The reference is the best known objective of a public instance, else the family's
+        ``lower_bound``.
         """
-        cost, known = self.view["value"][rows], self._best_known[self.state["slot"][rows]]
-        reference = np.where(np.isnan(known), self.view["initial_value"][rows], known)
+        slots = self.state["slot"][rows]
+        for slot in np.unique(slots[np.isnan(self._references[slots])]).tolist():
+            self._references[slot] = _reference(self._instances[slot])
+        cost, reference = self.view["value"][rows], self._references[slots]
         scale = np.where(reference == 0, np.nan, np.abs(reference))
         return np.where(cost == reference, 0.0, (cost - reference) / scale)
 
@@ -429,8 +444,10 @@ class Simulator(ABC):
         self._pack()
 
 
-def _published(instance: Any) -> float:
-    """Best published objective of an instance as a number, NaN if there is none."""
-    found = family_of(instance).best_known(instance) if instance.name else None
-    upper = found.upper if found is not None else None
-    return float(upper) if isinstance(upper, int) else np.nan
+def _reference(instance: Any) -> float:
+    """Best published objective of an instance, or else its lower bound, as a number."""
+    family = family_of(instance)
+    published = family.best_known(instance) if instance.name else None
+    value = published.upper if published is not None else None
+    value = family.lower_bound(instance) if value is None else value
+    return float(value) if isinstance(value, int) else np.nan

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..instances.core import Instance
-from ..instances.registry import load_from, named_generator
+from ..instances.registry import resolve
 
 Draw = Callable[[np.random.Generator], Any]
 
@@ -30,45 +31,38 @@ class InstanceSource:
 
     def __init__(self, family: str, instance: Any) -> None:
         self._family = family
-        items = instance if isinstance(instance, list | tuple) else [instance]
-        if not items:
-            raise ValueError("instance: an empty list, expected at least one instance.")
-        self._items = [self._resolve(item) for item in items]
+        self._items = self._resolved(instance)
 
-    def _resolve(self, item: Any) -> Instance | Draw:
-        if isinstance(item, Instance):
-            return item
-        if isinstance(item, str):
-            text = item.removeprefix(f"{self._family}/")
-            generator = named_generator(self._family, text)
-            if generator is not None and "-s" not in text:
-                return lambda rng: generator(seed=rng)
-            loaded: Instance = load_from(self._family, text)
-            return loaded
-        if callable(item):
-            draw: Draw = item
-            return draw
-        if hasattr(item, "__fspath__"):
-            read: Instance = load_from(self._family, str(item))
-            return read
+    def _resolved(self, given: Any) -> list[Instance | Draw]:
+        if isinstance(given, list | tuple):
+            if not given:
+                raise ValueError("instance: an empty list, expected at least one instance.")
+            return [item for part in given for item in self._resolved(part)]
+        if isinstance(given, str | os.PathLike):
+            found = resolve(self._family, os.fspath(given))
+            return [found if isinstance(found, Instance) else _drawing(found)]
+        if isinstance(given, Instance) or callable(given):
+            return [given]
         raise ValueError(
-            f"instance: {type(item).__name__}, expected an instance, a name, a file, a generator or"
-            " a list of these."
+            f"instance: {type(given).__name__}, expected an instance, a name, a file, a generator"
+            " or a list of these."
         )
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        """One instance; reproducible from the generator's state."""
-        first = len(self._items) == 1
-        item = self._items[0 if first else int(rng.integers(len(self._items)))]
-        return item if isinstance(item, Instance) else item(rng)
+    def draw(self, rng: np.random.Generator, chosen: Any = None) -> Any:
+        """One instance; reproducible from the generator's state.
 
-    def find(self, item: Any) -> Any:
-        """The instance that ``reset(options={"instance": item})`` asks for."""
-        resolved = self._resolve(item)
-        return resolved if isinstance(resolved, Instance) else resolved(np.random.default_rng(0))
+        Args:
+            rng: The episode's generator.
+            chosen: What to draw from instead, as the class takes it.
+
+        Raises:
+            ValueError: If a function of the generator returns no instance.
+        """
+        items = self._items if chosen is None else self._resolved(chosen)
+        return _one(items[int(rng.integers(len(items))) if len(items) > 1 else 0], rng)
 
     def limits(
         self, measure: Callable[[Any], dict[str, int]], given: Mapping[str, int] | None
@@ -76,16 +70,28 @@ class InstanceSource:
         """Padded sizes: those given, and the largest seen for the others.
 
         Raises:
-            ValueError: If a given limit has no such name.
+            ValueError: If a given limit has no such name, or is below 1.
         """
         rng = np.random.default_rng(0)
         seen: dict[str, int] = {}
         for item in self._items:
-            drawn = [item] if isinstance(item, Instance) else [item(rng) for _ in range(_SAMPLES)]
-            for instance in drawn:
-                for what, count in measure(instance).items():
+            for _ in range(1 if isinstance(item, Instance) else _SAMPLES):
+                for what, count in measure(_one(item, rng)).items():
                     seen[what] = max(seen.get(what, 0), count)
-        for what in given or {}:
+        for what, limit in (given or {}).items():
             if what not in seen:
                 raise ValueError(f"limits: unknown {what!r}, expected some of: {', '.join(seen)}.")
+            if limit < 1:
+                raise ValueError(f"limits: {limit} {what}, expected at least 1.")
         return {**seen, **(given or {})}
+
+
+def _drawing(generator: Callable[..., Any]) -> Draw:
+    return lambda rng: generator(seed=rng)
+
+
+def _one(item: Instance | Draw, rng: np.random.Generator) -> Any:
+    drawn = item if isinstance(item, Instance) else item(rng)
+    if not isinstance(drawn, Instance):
+        raise ValueError(f"instance: a function gave {type(drawn).__name__}, expected an instance.")
+    return drawn

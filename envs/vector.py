@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from ..instances.core import BoolArray, IntArray
-from .env import observation_space, simulator_for, source_of, wants_graph
+from .env import check_reset_options, observation_space, simulator_for, source_of, wants_graph
 from .simulator import Simulator
 
 _OBSERVED = ("candidates", "globals", "action_mask")
@@ -37,8 +37,8 @@ class SchedulingVectorEnv(gym.vector.VectorEnv[dict[str, Any], IntArray, npt.NDA
             stays ended until ``reset(options={"reset_mask": ...})``.
         copy: Whether observations are the caller's own; with ``False`` they are views that the next
             step overwrites.
-        render_mode: Accepted for ``gym.make_vec``; the episodes of a batch are not drawn.
-        max_episode_steps: Accepted for ``gym.make_vec``; episodes end by themselves.
+        render_mode: Must be ``None``: the episodes of a batch are not drawn.
+        max_episode_steps: Must be ``None``: episodes end by themselves.
         **options: Options of the simulator.
 
     The objectives in ``final_info`` are the simulator's own, which the referee confirms for every
@@ -62,8 +62,11 @@ class SchedulingVectorEnv(gym.vector.VectorEnv[dict[str, Any], IntArray, npt.NDA
         max_episode_steps: int | None = None,
         **options: Any,
     ) -> None:
+        for what, value in (("render_mode", render_mode), ("max_episode_steps", max_episode_steps)):
+            if value is not None:
+                raise ValueError(f"{what} {value!r} of a vector environment, expected None.")
         self.num_envs = num_envs
-        self.render_mode = render_mode
+        self.render_mode = None
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode, "render_modes": []}
         self._copy = copy
@@ -95,7 +98,7 @@ class SchedulingVectorEnv(gym.vector.VectorEnv[dict[str, Any], IntArray, npt.NDA
             options: ``{"instance": ...}`` plays that instance (or a list: one per row) in every
                 row that is reset; ``{"reset_mask": (B,) bool}`` resets only those rows.
         """
-        options = options or {}
+        options = check_reset_options(options, ("instance", "reset_mask"))
         mask = options.get("reset_mask")
         chosen = self._every if mask is None else np.asarray(mask, dtype=np.bool_)
         if chosen.shape != (self.num_envs,):
@@ -107,7 +110,7 @@ class SchedulingVectorEnv(gym.vector.VectorEnv[dict[str, Any], IntArray, npt.NDA
         self._begin(np.flatnonzero(chosen), options.get("instance"))
         self._ended[chosen] = False
         observation = self._observe()
-        return observation, self._masks(observation)
+        return observation, self._masks(observation, chosen)
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
         if seed is None:
@@ -119,13 +122,11 @@ class SchedulingVectorEnv(gym.vector.VectorEnv[dict[str, Any], IntArray, npt.NDA
         return seed
 
     def _begin(self, rows: IntArray, instance: Any = None) -> None:
-        source = self._source
-        if instance is None:
-            instances = [source.draw(self._generators[row]) for row in rows]
-        elif isinstance(instance, list | tuple):
-            instances = [source.find(instance[row]) for row in rows]
-        else:
-            instances = [source.find(instance)] * len(rows)
+        source, generators = self._source, self._generators
+        each = instance if isinstance(instance, list | tuple) else [instance] * self.num_envs
+        if len(each) != self.num_envs:
+            raise ValueError(f"instance: {len(each)} instances, expected {self.num_envs}.")
+        instances = [source.draw(generators[row], each[row]) for row in rows]
         self.simulator.load(rows, instances)
         self.simulator.begin(rows)
 
@@ -134,6 +135,8 @@ class SchedulingVectorEnv(gym.vector.VectorEnv[dict[str, Any], IntArray, npt.NDA
     ) -> tuple[dict[str, Any], npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]:
         """Choose a candidate in every row."""
         simulator, view = self.simulator, self.simulator.view
+        if simulator.state["slot"][0] < 0:
+            raise gym.error.ResetNeeded("step before reset.")
         simulator.step(actions)
         if self.autoreset_mode is AutoresetMode.NEXT_STEP and self._ended.any():
             self._begin(np.flatnonzero(self._ended))  # their action was ignored: they had ended
@@ -153,7 +156,7 @@ class SchedulingVectorEnv(gym.vector.VectorEnv[dict[str, Any], IntArray, npt.NDA
             self._truncated.copy(),
             {
                 **infos,
-                **self._masks(observation),
+                **self._masks(observation, self._every),
             },
         )
 
@@ -215,8 +218,8 @@ class SchedulingVectorEnv(gym.vector.VectorEnv[dict[str, Any], IntArray, npt.NDA
             observed |= self.simulator.graph_arrays(slice(None))
         return observed
 
-    def _masks(self, observation: dict[str, Any]) -> dict[str, Any]:
-        return {"action_mask": observation["action_mask"], "_action_mask": self._every.copy()}
+    def _masks(self, observation: dict[str, Any], rows: BoolArray) -> dict[str, Any]:
+        return {"action_mask": observation["action_mask"].copy(), "_action_mask": rows.copy()}
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """``(B, A)`` the action masks, under the name that sb3-contrib asks for."""

@@ -65,6 +65,9 @@ class Record:
         """A record of arrays that our own simulators made: no copy, no check."""
         record = object.__new__(cls)
         record.__dict__.update(values)
+        for value in values.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
         return record
 
     def __eq__(self, other: object) -> bool:

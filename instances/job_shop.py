@@ -76,6 +76,8 @@ def validate(instance: JobShopInstance, solution: JobShopSolution) -> None:
     exists = machines >= 0
     for j, k in np.argwhere(exists & (start < 0)):
         raise ValueError(f"operation ({j}, {k}): start {start[j, k]}, expected >= 0.")
+    for j, k in np.argwhere(start >= 2**53):
+        raise ValueError(f"operation ({j}, {k}): start {start[j, k]}, expected below 2^53.")
     for j, k in np.argwhere(~exists & (start != -1)):
         raise ValueError(f"operation ({j}, {k}): does not exist, expected start -1.")
     end = start + durations
@@ -196,7 +198,7 @@ def lower_bound(instance: JobShopInstance) -> int:
 
 
 def upper_bound(instance: JobShopInstance) -> int:
-    """The sum of all durations: every schedule without needless idle time is shorter."""
+    """The sum of all durations: no schedule without needless idle time is longer."""
     return int(instance.durations.sum())
 
 

@@ -45,7 +45,8 @@ def read(path: Path | str, **fields: Any) -> JobShopInstance:
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
-        return _with(JobShopInstance.from_json(read_json(path), path.name), fields)
+        shop = JobShopInstance.from_json(read_json(path), path.name)
+        return _with(shop, {"name": shop.name or path.stem, **fields})
     return _with(parse(read_text(path), path.name), {"name": path.stem, **fields})
 
 

@@ -79,7 +79,7 @@ def two_set(
 
 
 def taillard(
-    num_jobs: int, num_machines: int, *, seed: int, machine_seed: int = 1, **fields: Any
+    num_jobs: int, num_machines: int, *, seed: Seed, machine_seed: int = 1, **fields: Any
 ) -> JobShopInstance:
     """Taillard's generator, bit for bit (EJOR 64(2), 1993, doi:10.1016/0377-2217(93)90182-M).
 
@@ -88,7 +88,7 @@ def taillard(
     Args:
         num_jobs: Number of jobs, n >= 1.
         num_machines: Number of machines, m >= 1.
-        seed: His "time seed", in ``1..2^31 - 2``.
+        seed: His "time seed", in ``1..2^31 - 2``, or a generator to draw both seeds from.
         machine_seed: His "machine seed", in ``1..2^31 - 2``.
         **fields: Further fields of the instance: ``name``, ``cv``, ``law``, ``scenario``.
 
@@ -96,7 +96,10 @@ def taillard(
         ValueError: If a size is below 1 or a seed outside its range.
     """
     _check_sizes(num_jobs, num_machines, 1, 99)
-    draw = _lehmer(seed or 1)
+    time_seed = seed
+    if isinstance(time_seed, np.random.Generator):
+        time_seed, machine_seed = time_seed.integers(1, 2**31 - 1, size=2).tolist()
+    draw = _lehmer(time_seed)
     times = [[draw(1, 99) for _ in range(num_machines)] for _ in range(num_jobs)]
     draw = _lehmer(machine_seed)
     routing = []

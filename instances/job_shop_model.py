@@ -56,10 +56,10 @@ class JobShopInstance(Instance):
         object.__setattr__(self, "machines", machines)
         object.__setattr__(self, "processing_times", times)
         self._normalise_scalars()
-        if self.num_machines < 0:
+        if self.num_machines == -1:
             object.__setattr__(self, "num_machines", int(machines.max()) + 1)
-        if self.num_machines >= 2**31:
-            raise ValueError(f"num_machines {self.num_machines}, expected below 2^31.")
+        if not 1 <= self.num_machines < 2**31:
+            raise ValueError(f"num_machines {self.num_machines}, expected 1..2^31 - 1.")
         self._check_operations()
         noise.check_law(self.cv, self.law)
 
@@ -133,7 +133,7 @@ class JobShopInstance(Instance):
     @cached_property
     def num_operations(self) -> IntArray:
         """``(n,)`` number of operations of each job, ``K_j``."""
-        return np.asarray(np.count_nonzero(self.machines >= 0, axis=1), dtype=np.int64)
+        return int_array(np.count_nonzero(self.machines >= 0, axis=1), "lengths", 1)
 
     @cached_property
     def durations(self) -> IntArray:
@@ -141,9 +141,10 @@ class JobShopInstance(Instance):
         if self.cv == 0:
             return self.processing_times
         job, operation = np.ogrid[: self.num_jobs, : self.machines.shape[1]]
-        return noise.durations(
+        drawn = noise.durations(
             self.processing_times, self.cv, self.law, self.scenario, job, operation
         )
+        return int_array(drawn, "durations", 2)
 
 
 @dataclass(frozen=True, eq=False)

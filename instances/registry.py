@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import glob
 import importlib
 import re
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from .core import Family
+from .core import Family, Instance
 
 _NAMES = ("job_shop",)
 
 _GENERATOR = re.compile(r"(?P<name>[a-z_]+)-(?P<sizes>\d+(?:x\d+)*)(?:-s(?P<seed>\d+))?")
+
+#: Seed of a named generator where none is given.
+_DEFAULT_SEED = 1
 
 
 class _Families(Mapping[str, Family]):
@@ -78,15 +82,29 @@ def load_from(family_name: str, text: str, **options: Any) -> Any:
     Raises:
         ValueError: If it is none of these; the message suggests the closest names.
     """
+    found = resolve(family_name, text, **options)
+    return found if isinstance(found, Instance) else found(**{"seed": _DEFAULT_SEED, **options})
+
+
+def resolve(family_name: str, text: str, **options: Any) -> Any:
+    """What a text names: an instance, or, of a named generator without seed, a function of it.
+
+    A benchmark goes before a file, a file before a generator; ``"family/name"`` may be written for
+    ``"name"``.
+
+    Raises:
+        ValueError: If it is none of these; the message suggests the closest names.
+    """
     module = family(family_name)
-    text = text.removeprefix(f"{family_name}/")
-    if text in module.names():
-        return module.load(text, **options)
-    if Path(text).exists():
+    short = text.removeprefix(f"{family_name}/")
+    if text not in module.names() and Path(text).exists():
         return module.read(text, **options)
-    if (generator := named_generator(family_name, text)) is not None:
-        return generator(**options) if _has_seed(text) else generator(**{"seed": 0, **options})
-    close = difflib.get_close_matches(text, module.names(), n=3)
+    if short in module.names():
+        return module.load(short, **options)
+    if (generator := named_generator(family_name, short)) is not None:
+        match = _GENERATOR.fullmatch(short)
+        return generator(**options) if match is not None and match["seed"] else generator
+    close = difflib.get_close_matches(short, module.names(), n=3)
     hint = f" (close: {', '.join(close)})" if close else ""
     raise ValueError(
         f"unknown {family_name} instance {text!r}{hint}, expected a file, a benchmark name or a"
@@ -97,17 +115,20 @@ def load_from(family_name: str, text: str, **options: Any) -> Any:
 def load_all(family_name: str, patterns: list[str], **options: Any) -> list[Any]:
     """The instances that names, globs of names (``"la*"``), files and globs of files stand for.
 
+    A family may also name sets of its benchmarks, as names and globs, in a mapping ``SETS``.
+
     Raises:
         ValueError: If a pattern matches nothing.
     """
     module = family(family_name)
+    sets: Mapping[str, tuple[str, ...]] = getattr(module, "SETS", {})
     instances: list[Any] = []
-    for pattern in patterns:
+    for pattern in (member for given in patterns for member in sets.get(given, (given,))):
         if not any(sign in pattern for sign in "*?["):
             instances.append(load_from(family_name, pattern, **options))
             continue
-        matches = fnmatch.filter(module.names(), pattern)
-        matches = matches or sorted(str(path) for path in Path().glob(pattern))
+        matches = fnmatch.filter(module.names(), pattern.removeprefix(f"{family_name}/"))
+        matches = matches or sorted(glob.glob(pattern, recursive=True))
         if not matches:
             raise ValueError(f"{pattern!r}: matches no {family_name} instance and no file.")
         instances += [load_from(family_name, match, **options) for match in matches]
@@ -130,8 +151,3 @@ def named_generator(family_name: str, text: str) -> Any | None:
     sizes = [int(size) for size in match["sizes"].split("x")]
     generator = partial(generators[match["name"]], *sizes)
     return partial(generator, seed=int(match["seed"])) if match["seed"] else generator
-
-
-def _has_seed(text: str) -> bool:
-    match = _GENERATOR.fullmatch(text)
-    return match is not None and match["seed"] is not None

@@ -1,5 +1,6 @@
 """Contracts that every registered environment keeps."""
 
+import copy
 import pickle
 from dataclasses import dataclass
 
@@ -235,13 +236,13 @@ def test_disabled_autoreset_keeps_ended_rows_until_they_are_reset(kind):
 
 @each_env
 def test_observations_are_copies_unless_asked_otherwise(kind):
-    for copy in (True, False):
-        envs = kind.make_vec(num_envs=2, copy=copy)
+    for copied in (True, False):
+        envs = kind.make_vec(num_envs=2, copy=copied)
         first, _ = envs.reset(seed=0)
         kept = {key: array.copy() for key, array in first.items()}
         envs.step(np.argmax(first["action_mask"], axis=1))
         same = all(np.array_equal(first[key], kept[key]) for key in first)
-        assert same is copy
+        assert same is copied
 
 
 @each_env
@@ -365,6 +366,9 @@ def test_restoring_a_row_whose_instance_is_gone_is_refused(kind):
     simulator = simulate(kind, [make(0)])
     saved = simulator.save([0])
     simulator.load([0], [make(1)])
+    simulator.restore([0], saved)  # still held, though no row played it
+    simulator.load([0], [make(2)])
+    simulator.load([0], [make(3)])
     with pytest.raises(ValueError, match="no longer loaded"):
         simulator.restore([0], saved)
 
@@ -394,14 +398,17 @@ def test_skipping_forced_decisions_leads_to_the_same_end(kind, data, seed):
         action = random_action(mask, rng)
         if mask.sum() > 1:
             np.testing.assert_array_equal(skipping.view["candidates"], plain.view["candidates"])
+            np.testing.assert_array_equal(skipping.view["action_mask"], plain.view["action_mask"])
             skipping.step([action])
             total[id(skipping)] += skipping.view["reward"][0]
         plain.step([action])
         total[id(plain)] += plain.view["reward"][0]
     assert not skipping.live().any()
     assert skipping.solution(0) == plain.solution(0)
-    if total[id(skipping)]:
-        assert total[id(skipping)] == pytest.approx(total[id(plain)])
+    for simulator in (skipping, plain):
+        rise = simulator.cost(0) - simulator.view["initial_value"][0]
+        scale = simulator.view["scale"][0]
+        assert total[id(simulator)] == pytest.approx(-rise / scale, abs=1e-9)
 
 
 @each_env
@@ -444,7 +451,7 @@ def test_misspelt_columns_and_nan_scores_are_named(kind):
     with pytest.raises(KeyError, match="unknown column 'speed', expected one of"):
         rollout.play(simulator, lambda c: c["speed"])
     first = simulator.candidate_columns[0]
-    with pytest.raises(ValueError, match=f"score NaN at step 0 .*columns used: {first}"):
+    with pytest.raises(ValueError, match=f"score nan at step 0 .*columns used: {first}"):
         rollout.play(simulator, lambda c: c[first] * np.nan)
     with pytest.raises(ValueError, match=r"score \(1,\) at step 0, expected"):
         rollout.play(simulator, lambda c: np.zeros(1))
@@ -475,3 +482,77 @@ def test_replay_names_the_decision_that_it_cannot_follow(kind, monkeypatch):
     monkeypatch.setattr(simulator, "guide", refuse)
     with pytest.raises(NotExpressible, match="decision 0: no"):
         simulator.replay([solution])
+
+
+@each_env
+def test_copies_of_an_environment_go_on_as_their_original(kind):
+    env = kind.make(instance=kind.random(0)).unwrapped
+    observation, _ = env.reset(seed=0)
+    env.step(np.flatnonzero(observation["action_mask"])[-1])
+    for twin in (copy.deepcopy(env), pickle.loads(pickle.dumps(env))):
+        original = copy.deepcopy(env)
+        done = False
+        while not done:
+            action = np.flatnonzero(original.action_masks())[0]
+            np.testing.assert_array_equal(original.action_masks(), twin.action_masks())
+            ours, reward, done, _, _ = original.step(action)
+            theirs, other_reward, other_done, _, _ = twin.step(action)
+            assert_same(ours, theirs)
+            assert (reward, done) == (other_reward, other_done)
+
+
+@each_env
+@pytest.mark.parametrize("actions", [[0], [0, 0, 0], [[0], [0]], [0.0, 0.0]])
+def test_actions_of_another_shape_or_kind_are_refused(kind, actions):
+    envs = kind.make_vec(num_envs=2)
+    envs.reset(seed=0)
+    with pytest.raises(ValueError, match=r"actions .*, expected integers \(2,\)"):
+        envs.step(np.array(actions))
+
+
+@each_env
+def test_a_refused_instance_leaves_the_others_alone(kind):
+    instances = [kind.random(seed) for seed in range(3)]
+    simulator = simulate(kind, instances[:2])
+    with pytest.raises(ValueError, match="expected an instance of the problem"):
+        simulator.load([0], [None])
+    simulator.load([1], [instances[2]])
+    assert simulator.instance(0) is instances[0]
+    assert simulator.instance(1) is instances[2]
+    with pytest.raises(ValueError, match=r"rows \[7\], expected 0..1"):
+        simulator.begin([7])
+
+
+@each_env
+def test_stepping_before_reset_and_unknown_reset_options_are_refused(kind):
+    for made in (kind.make().unwrapped, kind.make_vec(num_envs=2)):
+        with pytest.raises(gym.error.ResetNeeded):
+            made.step(np.zeros(made.action_space.shape, dtype=np.int64))
+        with pytest.raises(ValueError, match="unknown option 'instnace', expected some of"):
+            made.reset(options={"instnace": 3})
+
+
+@each_env
+def test_a_vector_environment_refuses_what_it_does_not_do(kind):
+    with pytest.raises(ValueError, match=r"max_episode_steps 3 .* expected None"):
+        kind.make_vec(num_envs=2, max_episode_steps=3)
+    with pytest.raises(ValueError, match="limits: -1 "):
+        kind.make(limits={next(iter(kind.simulator.measure(kind.random(0)))): -1})
+    with pytest.raises(ValueError, match="a function gave NoneType, expected an instance"):
+        kind.make(instance=lambda rng: None)
+
+
+@each_env
+def test_every_named_generator_makes_episodes(kind):
+    family = family_named(kind.simulator.family)
+    for name in family.GENERATORS:
+        size = kind.simulator.default_instance.split("-")[1]
+        env = kind.make(instance=f"{name}-{size}")
+        env.reset(seed=1)
+        first = env.unwrapped.instance
+        env.reset(seed=2)
+        assert env.unwrapped.instance != first
+        env.reset(seed=3, options={"instance": f"{name}-{size}"})
+        third = env.unwrapped.instance
+        env.reset(seed=4, options={"instance": f"{name}-{size}"})
+        assert env.unwrapped.instance != third

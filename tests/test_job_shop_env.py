@@ -13,6 +13,7 @@ from strategies import job_shops, stochastic_job_shops
 
 import gapgym
 from gapgym.envs.job_shop import FULL_COLUMNS, MINIMAL_COLUMNS, JobShopSimulator
+from gapgym.envs.job_shop_kernels import REALISED, START
 from gapgym.envs.simulator import NotExpressible
 from gapgym.instances.job_shop import (
     JobShopInstance,
@@ -268,48 +269,50 @@ def test_a_stochastic_episode_ends_with_the_realised_schedule(instance, seed):
     assert objective(instance, solution) == simulator.cost(0)
 
 
-@pytest.mark.parametrize("seed", range(10))
+def views(simulator, actions):
+    """What a policy sees at each decision of an episode, and the times of the decisions."""
+    seen, times = [], []
+    simulator.begin()
+    for action in [*actions, None]:
+        names = ("candidates", "globals", "action_mask", "value")
+        seen.append([simulator.view[name].copy() for name in names])
+        if action is not None:
+            times.append(int(simulator.state["jobs"][0, action, START]))
+            simulator.step([action])
+    return seen, times
+
+
+@pytest.mark.parametrize("seed", range(40))
 def test_what_a_policy_sees_does_not_depend_on_the_future(seed):
-    """Two scenarios that agree on what has ended look the same until they differ."""
-    shop = uniform(6, 4, seed=seed)
-    first = simulate(JobShopInstance(shop.machines, shop.processing_times, cv=0.3, scenario=1))
-    second = simulate(JobShopInstance(shop.machines, shop.processing_times, cv=0.3, scenario=1))
-    now = 0
+    """Redraw all that has not ended by a decision: everything up to it looks the same."""
     rng = np.random.default_rng(seed)
-    for decision in range(24):
-        if decision == 8:  # redraw in the second world all that has not ended by now
-            realised = second.data["operations"][0, :, :-1, -1]
-            starts = second.state["start"][0]
-            ended = (starts >= 0) & (starts + realised <= now)
-            assert ended.any()
-            assert (~ended & (starts >= 0)).any()
-            change_future(second, ~ended, now, rng)
-        for name in ("candidates", "globals", "action_mask", "value"):
-            if decision <= 8:
-                np.testing.assert_array_equal(first.view[name], second.view[name])
-        action = np.flatnonzero(first.view["action_mask"][0])[-1:]
-        now = int(first.state["jobs"][0, action[0], 6])  # the time of this decision
-        if decision >= 8:
-            return
-        first.step(action)
-        second.step(action)
-
-
-def change_future(simulator, mask, now, rng):
-    """Other durations for operations that run or are to come; running ones end after ``now``."""
-    from gapgym.envs.job_shop_kernels import READY, REALISED, START
-
+    shop = uniform(5, 4, seed=seed)
+    instance = JobShopInstance(shop.machines, shop.processing_times, cv=0.5, scenario=seed)
+    simulator = simulate(instance)
+    actions = []
+    for _ in range(int(rng.integers(4, 12))):
+        actions.append(int(rng.choice(np.flatnonzero(simulator.view["action_mask"][0]))))
+        simulator.step([actions[-1]])
+    seen, times = views(simulator, actions[:-1])
+    now = int(simulator.state["jobs"][0, simulator.view["available"][0, 0], START])
     realised = simulator.data["operations"][0, :, :-1, REALISED]
     starts = simulator.state["start"][0]
-    for j, k in np.argwhere(mask):
-        realised[j, k] = rng.integers(1, 99)
-        if starts[j, k] >= 0:  # running: its end is a secret of the simulator
-            realised[j, k] = now - starts[j, k] + rng.integers(1, 99)
-            end = starts[j, k] + realised[j, k]
-            machine = simulator.instance(0).machines[j, k]
-            simulator.state["jobs"][0, j, READY] = end
-            simulator.state["machines"][0, machine, READY] = end
-    assert START == 6
+    ended = (starts >= 0) & (starts + realised <= now)
+    running = (starts >= 0) & ~ended
+    redrawn = rng.integers(1, 200, size=realised.shape)
+    redrawn[running] += now - starts[running]  # what runs still runs at that time
+    realised[~ended] = redrawn[~ended]
+    again, _ = views(simulator, actions[:-1])
+    assert times == sorted(times)
+    for before, after in zip(seen, again, strict=True):
+        for ours, theirs in zip(before, after, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_start_beyond_all_times_is_refused():
+    instance = JobShopInstance.from_lists([[(0, 3), (1, 4)]])
+    with pytest.raises(ValueError, match="below 2\\^53"):
+        validate(instance, JobShopSolution([[2**63 - 1, 0]]))
 
 
 def test_looking_ahead_in_a_stochastic_shop_is_refused():
