@@ -1,4 +1,4 @@
-"""The classics of the job shop: dispatching rules as scores, and CP-SAT.
+"""The classics of the job shop: dispatching rules as scores, tabu search, and CP-SAT.
 
 The columns that the rules see, one value per job, in units of a positive constant of the instance:
 
@@ -34,7 +34,7 @@ from ..instances.job_shop import (
     tails,
 )
 from . import cp_sat as engine
-from . import job_shop_construct
+from .job_shop_tabu import constructed, tabu
 from .rules import Columns, Rule, uniform
 from .solver import Draft, Report, Solver, Status, solver
 
@@ -254,12 +254,8 @@ def _constructed(
     instance: JobShopInstance, start: JobShopSolution | None = None
 ) -> tuple[JobShopSolution, int]:
     """The best of the constructed schedules and the given one, and its makespan."""
-    schedules = [job_shop_construct.active_wait(instance), job_shop_construct.spt_mwkr(instance)]
-    if start is not None:
-        schedules.insert(0, start)
-    makespans = [objective(instance, schedule) for schedule in schedules]
-    best = makespans.index(min(makespans))
-    return schedules[best], makespans[best]
+    best = constructed(instance, start)
+    return best, objective(instance, best)
 
 
-SOLVERS: Mapping[str, Mapping[str, Solver]] = {"job_shop": {"cp_sat": cp_sat}}
+SOLVERS: Mapping[str, Mapping[str, Solver]] = {"job_shop": {"cp_sat": cp_sat, "tabu": tabu}}
