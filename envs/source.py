@@ -81,8 +81,8 @@ class InstanceSource:
         for what, limit in (given or {}).items():
             if what not in seen:
                 raise ValueError(f"limits: unknown {what!r}, expected some of: {', '.join(seen)}.")
-            if limit < 1:
-                raise ValueError(f"limits: {limit} {what}, expected at least 1.")
+            if limit < 0:
+                raise ValueError(f"limits: {limit} {what}, expected at least 0.")
         return {**seen, **(given or {})}
 
 

@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from gapgym.instances.job_shop import JobShopInstance
+from gapgym.instances.tardiness import TardinessInstance
 
 
 @st.composite
@@ -24,9 +25,54 @@ def stochastic_job_shops(draw, **sizes):
     return draw(job_shops(**sizes, law=law, cv=cv, scenario=scenario))
 
 
+@st.composite
+def tardiness_instances(draw, max_jobs=5, max_time=6, plain=False, weighted=True, **fields):
+    """Single-machine jobs, many of them equal in something; perhaps with releases and setups."""
+    n = draw(st.integers(1, max_jobs))
+
+    def per_job(low, high):
+        return draw(st.lists(st.integers(low, high), min_size=n, max_size=n))
+
+    arrays = {
+        "processing_times": per_job(1, max_time),
+        "due_dates": per_job(-3, 3 * max_time),
+    }
+    if weighted and draw(st.booleans()):
+        arrays["weights"] = per_job(0, 4)
+    if not plain and draw(st.booleans()):
+        arrays["release_dates"] = per_job(0, 2 * max_time)
+    if not plain and draw(st.booleans()):
+        arrays["setups"] = [per_job(0, 3) for _ in range(n + 1)]
+    return TardinessInstance(**arrays, **fields)
+
+
+@st.composite
+def stochastic_tardiness_instances(draw, **sizes):
+    """Single-machine jobs with random durations, of either law."""
+    law = draw(st.sampled_from(["uniform", "lognormal"]))
+    cv = draw(st.floats(0.05, 0.5))
+    scenario = draw(st.integers(0, 2**32))
+    return draw(tardiness_instances(**sizes, law=law, cv=cv, scenario=scenario))
+
+
 #: Problem to small instances of it, for the contracts that every family keeps.
-INSTANCES = {"job_shop": job_shops() | stochastic_job_shops()}
+INSTANCES = {
+    "job_shop": job_shops() | stochastic_job_shops(),
+    "tardiness": tardiness_instances() | stochastic_tardiness_instances(),
+}
+
+#: (Problem, mode of its environment) to instances, where a mode does not play all of them.
+MODE_INSTANCES = {
+    ("tardiness", "decompose"): tardiness_instances(plain=True, weighted=False),
+    ("tardiness", "improve"): tardiness_instances(plain=True),
+}
+
+#: (Problem, solver) to instances, where a solver does not take all of them.
+SOLVER_INSTANCES = {
+    ("tardiness", "dynasearch"): tardiness_instances(plain=True),
+    ("tardiness", "iterated_dynasearch"): tardiness_instances(plain=True),
+}
 
 #: The same without what is decided under uncertainty, where a solution with hindsight cannot always
 #: be followed.
-CERTAIN_INSTANCES = {"job_shop": job_shops()}
+CERTAIN_INSTANCES = {"job_shop": job_shops(), "tardiness": tardiness_instances()}

@@ -10,7 +10,7 @@ import pytest
 
 import gapgym
 from gapgym.experiments import cli
-from gapgym.instances import cache, job_shop
+from gapgym.instances import FAMILIES, cache, job_shop
 from gapgym.instances.cache import Entry
 from gapgym.instances.job_shop_files import normalise, to_text
 
@@ -84,12 +84,12 @@ def run(capfd):
 
 def test_the_manifest_names_each_content_once_and_its_source():
     entries = cache.entries()
-    assert entries == cache.entries("job_shop")
+    assert set(entries) == {entry for name in FAMILIES for entry in cache.entries(name)}
     assert cache.entries("no_family") == ()
     assert len({entry.file for entry in entries}) == len(entries)
     assert len({entry.sha256 for entry in entries}) == len(entries)
     for entry in entries:
-        assert entry.file.startswith("job_shop/")
+        assert entry.file.partition("/")[0] in FAMILIES
         assert len(entry.sha256) == 64
         assert entry.url.startswith("https://")
         assert entry.licence
@@ -200,7 +200,8 @@ def test_the_public_files_are_those_of_the_manifest(data_folder, folder, run):
     found = [entry for entry in cache.entries() if (data_folder / entry.file).is_file()]
     assert found
     for entry in found:
-        content = normalise((data_folder / entry.file).read_text(), entry.file)
+        family = FAMILIES[entry.file.partition("/")[0]]
+        content = family.normalise((data_folder / entry.file).read_text(), entry.file)
         assert hashlib.sha256(content.encode()).hexdigest() == entry.sha256, entry.file
     smallest = min((data_folder / e.file for e in found), key=lambda path: path.stat().st_size)
     code, out, _ = run("data", "import", smallest)
