@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import INSTANCES
+from strategies import INSTANCES, SOLVER_INSTANCES
 
 import gapgym
 from gapgym.agents.solvers import find, register_solver, rule_from_file, solvers
@@ -23,7 +23,7 @@ DETERMINISTIC = {"cp_sat": {"deterministic": True}}
 @settings(max_examples=20)
 @given(data=st.data(), seed=st.integers(0, 9))
 def test_result_is_consistent_with_the_referee(problem, name, data, seed):
-    instance = data.draw(INSTANCES[problem])
+    instance = data.draw(SOLVER_INSTANCES.get((problem, name), INSTANCES[problem]))
     family = family_of(instance)
     result = gapgym.solve(instance, name, time_limit=5, seed=seed, **DETERMINISTIC.get(name, {}))
     assert (result.solver, result.seed, result.instance) == (name, seed, instance)
