@@ -34,6 +34,7 @@ from . import tardiness_rules
 from .rules import Columns, Rule, Score, uniform
 from .solver import Solver
 from .tardiness_cp import cp_sat
+from .tardiness_exact import exact
 from .tardiness_search import beam, descent, dynasearch, iterated_dynasearch
 
 #: Stands for a weight of 0 in a ratio or a logarithm.
@@ -193,5 +194,6 @@ SOLVERS: Mapping[str, Mapping[str, Solver]] = {
         "iterated_dynasearch": iterated_dynasearch,
         "beam": beam,
         "cp_sat": cp_sat,
+        "exact": exact,
     }
 }
