@@ -148,12 +148,14 @@ def _solved(
         except (ValueError, OSError):
             raise
         except Exception as error:
-            if not rule and ":" not in solver:
+            wrong_kind = bool(options) and isinstance(error, TypeError)
+            if not rule and ":" not in solver and not wrong_kind:
                 raise
             from .pool import one_line
 
             logging.getLogger("gapgym").debug("the solver failed", exc_info=True)
-            raise ValueError(f"{rule or solver}: {one_line(error)}") from error
+            given = f" with the options {options}" if wrong_kind else ""
+            raise ValueError(f"{rule or solver}{given}: {one_line(error)}") from error
 
 
 def _result_row(result: Result) -> dict[str, Any]:
@@ -234,6 +236,7 @@ def show(
     if drawn is None:
         raise ValueError(f"{loaded.name}: {solver} found no solution within {time_limit} s.")
     try:
+        family_of(loaded).validate(loaded, drawn)
         picture = family_of(loaded).picture(loaded, drawn)
     except (IndexError, ValueError) as error:
         raise ValueError(f"{solution}: {error}, expected a solution of {loaded.name}.") from None

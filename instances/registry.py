@@ -82,8 +82,11 @@ def load_from(family_name: str, text: str, **options: Any) -> Any:
     Raises:
         ValueError: If it is none of these; the message suggests the closest names.
     """
-    found = resolve(family_name, text, **options)
-    return found if isinstance(found, Instance) else found(**{"seed": _DEFAULT_SEED, **options})
+    try:
+        found = resolve(family_name, text, **options)
+        return found if isinstance(found, Instance) else found(**{"seed": _DEFAULT_SEED, **options})
+    except TypeError as error:  # an option of the wrong kind, or one that the reader lacks
+        raise ValueError(f"{text}: {error}.") from None
 
 
 def resolve(family_name: str, text: str, **options: Any) -> Any:

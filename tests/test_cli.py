@@ -358,6 +358,12 @@ BAD = {
     "set_unknown": ((*SOLVE, "ft06", "--set", "speed=2"), "unknown option 'speed'"),
     "set_generator": ((*SOLVE, "uniform-3x3", "--set", "num_jobs=2"), "num_jobs"),
     "set_kind": ((*SOLVE, "ft06", "--set", "cv=high"), "cv 'high', expected a number"),
+    "option_kind": ((*SOLVE, "ft06", "--solver", "spt", "--option", "noise=abc"), "'abc'"),
+    "option_kind_of_cp_sat": ((*SOLVE, "ft06", "--option", "workers=abc"), "'abc'"),
+    "generator_option": (
+        ("compare", "job_shop", "--instances", "uniform-3x3", "--set", "foo=1", "--solvers", "spt"),
+        "foo",
+    ),
     "time_limit": ((*SOLVE, "ft06", "--time-limit", "0"), "time limit 0"),
     "time_limit_word": ((*SOLVE, "ft06", "--time-limit", "soon"), "'soon'"),
     "seed_word": ((*SOLVE, "ft06", "--seed", "one"), "'one'"),
