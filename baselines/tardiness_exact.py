@@ -4,8 +4,8 @@ Without weights, release dates and setups: the decomposition of Lawler 1977
 (doi:10.1016/S0167-5060(08)70742-8), with eliminations and a memory of solved subproblems (branch
 and memorize: Shang, T'kindt and Della Croce 2021, doi:10.1016/j.ejor.2020.08.014). The longest job,
 put into some position of the EDD sequence, parts the others into those before and those after it;
-few positions need be tried. With weights, release dates or setups, for few jobs:
-``tardiness_subset.py``.
+few positions need be tried. With weights: ``tardiness_sublimation.py``; with release dates or
+setups, for few jobs: ``tardiness_subset.py``.
 
 Of a stochastic instance the scenario is solved (``instance.durations``): the clairvoyant reference.
 """
@@ -22,6 +22,7 @@ from ..instances.tardiness import TardinessInstance, TardinessSolution, lower_bo
 from . import tardiness_exact_kernels as kernels
 from .solver import Draft, Report, Status, solver
 from .tardiness_search import Deadline, first_sequence, iterated
+from .tardiness_sublimation import sublimate
 from .tardiness_subset import MOST_JOBS, enumerate_subsets
 
 #: Entries of a table at first and, of 32 bytes each, at most.
@@ -45,7 +46,8 @@ def exact(
 ) -> Draft:
     """A proven optimum, by the method that suits the instance; see the module.
 
-    Without weights, release dates and setups up to some 500 jobs; with them, up to 20.
+    Without weights, up to some 500 jobs; with weights, up to some 100, and beyond with a bound
+    that may leave a gap; with release dates or setups, up to 20.
 
     Args:
         instance: The instance.
@@ -56,18 +58,19 @@ def exact(
         on_incumbent: Called with each better sequence.
 
     Raises:
-        ValueError: If there are weights, release dates or setups, and too many jobs.
+        ValueError: If there are release dates or setups, and too many jobs.
     """
     deadline = Deadline(time_limit)
-    weighted = len(np.unique(instance.weights[instance.weights > 0])) > 1
-    if weighted or not instance.is_plain:
+    if not instance.is_plain:
         if instance.num_jobs > MOST_JOBS:
-            what = "weights" if instance.is_plain else "release dates or setups"
+            what = "setups" if instance.setups is not None else "release dates"
             raise ValueError(
                 f"exact: {instance.num_jobs} jobs with {what}, expected {MOST_JOBS} at most;"
                 " cp_sat, beam and descent can do with more."
             )
         return enumerate_subsets(instance, deadline, start, on_incumbent)
+    if len(np.unique(instance.weights[instance.weights > 0])) > 1:
+        return sublimate(instance, deadline, seed, start, on_incumbent)
     return _decompose(instance, deadline, seed, start, on_incumbent)
 
 
