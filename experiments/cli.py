@@ -39,6 +39,9 @@ app.add_typer(cli_data.app, name="data")
 #: ``ClickException``: of click or, in newer Typers, of their own copy of it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
+#: What solvers raise where the value of an option is of a kind that they do not expect.
+_WRONG_KIND = (TypeError, AttributeError, LookupError, ArithmeticError, MemoryError)
+
 
 def _log_to_stderr(wanted: bool) -> None:
     if wanted:
@@ -62,6 +65,13 @@ def _integer(text: str | int) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r}, expected an integer.") from None
+
+
+def _seed(text: str | int) -> int:
+    seed = _integer(text)
+    if seed < 0:
+        raise typer.BadParameter(f"seed {seed}, expected >= 0.")
+    return seed
 
 
 FamilyName = Annotated[str, typer.Argument(metavar="FAMILY", help="Problem family, e.g. job_shop.")]
@@ -104,7 +114,7 @@ def solve(
         typer.Option(metavar="FILE.py:FUNCTION", help="A score over named columns, as solver."),
     ] = None,
     time_limit: TimeLimit = None,
-    seed: Annotated[int, typer.Option(parser=_integer, metavar="N", help="Seed of the run.")] = 0,
+    seed: Annotated[int, typer.Option(parser=_seed, metavar="N", help="Seed of the run.")] = 0,
     settings: Settings = [],  # noqa: B006 - Typer reads it, nobody changes it
     options: Options = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(help="File for the solution (JSON).")] = None,
@@ -148,14 +158,16 @@ def _solved(
         except (ValueError, OSError):
             raise
         except Exception as error:
-            wrong_kind = bool(options) and isinstance(error, TypeError)
+            wrong_kind = bool(options) and isinstance(error, _WRONG_KIND)
             if not rule and ":" not in solver and not wrong_kind:
                 raise
             from .pool import one_line
 
             logging.getLogger("gapgym").debug("the solver failed", exc_info=True)
             given = f" with the options {options}" if wrong_kind else ""
-            raise ValueError(f"{rule or solver}{given}: {one_line(error)}") from error
+            score = not rule and ":" in solver and isinstance(error, TypeError | KeyError)
+            hint = f" (if it is a score over columns: --rule {solver})" if score else ""
+            raise ValueError(f"{rule or solver}{given}: {one_line(error)}{hint}") from error
 
 
 def _result_row(result: Result) -> dict[str, Any]:
@@ -186,20 +198,26 @@ def check(
 
     loaded = load_instance(family, instance, settings)
     candidate = load_solution(loaded, solution)
-    referee = family_of(loaded)
-    try:
-        referee.validate(loaded, candidate)
-    except ValueError as error:
-        if as_json:
-            print_json({"instance": loaded.name, "feasible": False, "violation": str(error)})
-        else:
-            typer.echo(f"infeasible: {error}")
-        raise typer.Exit(1) from None
-    value = referee.objective(loaded, candidate)
+    _refuse_infeasible(loaded, candidate, as_json)
+    value = family_of(loaded).objective(loaded, candidate)
     if as_json:
         print_json({"instance": loaded.name, "feasible": True, "objective": value})
     else:
         typer.echo(f"feasible: objective {with_gaps(loaded, value)}")
+
+
+def _refuse_infeasible(instance: Any, solution: Any, as_json: bool = False) -> None:
+    """Print the first violated constraint, if there is one, and end with exit code 1."""
+    from ..instances.registry import family_of
+
+    try:
+        family_of(instance).validate(instance, solution)
+    except (IndexError, ValueError) as error:
+        if as_json:
+            print_json({"instance": instance.name, "feasible": False, "violation": str(error)})
+        else:
+            typer.echo(f"infeasible: {error}")
+        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -218,7 +236,7 @@ def show(
     settings: Settings = [],  # noqa: B006
     verbose: Verbose = False,
 ) -> None:
-    """Draw a solution, e.g. as a Gantt chart."""
+    """Draw a solution, e.g. as a Gantt chart; an infeasible one is refused with exit code 1."""
     from ..envs import render
     from ..instances.registry import family_of
     from ..instances.text import write_bytes
@@ -235,11 +253,8 @@ def show(
         drawn = _solved(loaded, solver, None, time_limit, 0, {}).solution
     if drawn is None:
         raise ValueError(f"{loaded.name}: {solver} found no solution within {time_limit} s.")
-    try:
-        family_of(loaded).validate(loaded, drawn)
-        picture = family_of(loaded).picture(loaded, drawn)
-    except (IndexError, ValueError) as error:
-        raise ValueError(f"{solution}: {error}, expected a solution of {loaded.name}.") from None
+    _refuse_infeasible(loaded, drawn)
+    picture = family_of(loaded).picture(loaded, drawn)
     if out is None:
         typer.echo(render.ansi(picture, width=_terminal_width()), color=sys.stdout.isatty())
     elif out.suffix == ".png":
@@ -386,6 +401,9 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(f"{error.filename}: {error.strerror}." if named else str(error))
     except ValueError as error:
         return _complain(str(error))
+    except RecursionError as error:
+        logging.getLogger("gapgym").debug("too deep", exc_info=True)
+        return _complain(f"{error}: data nested too deeply, expected flatter ones.")
     except Exception as error:
         logging.getLogger("gapgym").debug("unexpected", exc_info=True)
         _complain(f"unexpected {type(error).__name__}: {error} (--verbose tells more).")

@@ -40,6 +40,8 @@ def key_values(flag: str, texts: Sequence[str]) -> dict[str, Any]:
             values[key.strip()] = json.loads(value)
         except json.JSONDecodeError:
             values[key.strip()] = value
+        except RecursionError:
+            raise ValueError(f"{flag} {key.strip()}: nested too deeply.") from None
     return values
 
 
@@ -61,6 +63,8 @@ def load_instance(family: str, text: str, settings: Sequence[str]) -> Any:
         return load_from(family, text, **options)
     except TypeError as error:  # an option of the wrong kind, or one that the reader lacks
         raise ValueError(f"{text}: {error}.") from None
+    except RecursionError:
+        raise ValueError(f"{text}: nested too deeply, expected an instance.") from None
 
 
 def load_solution(instance: Any, path: Path) -> Any:
@@ -71,7 +75,10 @@ def load_solution(instance: Any, path: Path) -> Any:
     """
     from ..instances.text import read_json
 
-    data = read_json(path)
+    try:
+        data = read_json(path)
+    except RecursionError:
+        raise ValueError(f"{path.name}: nested too deeply, expected a solution.") from None
     if isinstance(data, dict) and "status" in data and "solution" in data:
         data = data["solution"]
     kind = family_of(instance).PROBLEMS[instance.problem][1]
@@ -157,6 +164,8 @@ def _gaps(instance: Any, value: Objective, bound: Objective | None) -> list[str]
 
 def print_result(result: Result) -> None:
     """Print a run for a reader."""
+    from .tables import note
+
     name = result.instance.name or result.instance.problem
     head = f"{name}, {result.solver}: {result.status} after {result.seconds:.3g} s"
     if result.objective is None:
@@ -168,6 +177,8 @@ def print_result(result: Result) -> None:
         typer.echo(f"  {line}")
     for key, value in result.metrics.items():
         typer.echo(f"  {key} {value:.6g}")
+    if text := note([result.instance]):
+        typer.echo(f"  note: {text}")
 
 
 def families() -> str:

@@ -11,10 +11,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..baselines import registry as library
 from ..baselines.solver import Solver
 from ..instances.core import Instance
 from ..instances.registry import family as family_named
-from ..instances.registry import family_of, load_all
+from ..instances.registry import family_of, load_all, load_from
+from . import tables
+from .fingerprint import fingerprint
 from .progress import Progress, bar, silent
 from .store import Store, run_key
 from .study import Cell, Contender, Study
@@ -22,13 +25,16 @@ from .study import Cell, Contender, Study
 if TYPE_CHECKING:
     import pandas as pd
 
+#: A solver, or a score over named columns, as a function.
+Given = Callable[..., Any]
+
 
 def compare(
     family: str,
-    instances: str | Sequence[Any],
-    solvers: str | Sequence[str] = (),
+    instances: str | Path | Sequence[Any],
+    solvers: str | Given | Sequence[str | Given] = (),
     *,
-    rules: str | Sequence[str] = (),
+    rules: str | Given | Sequence[str | Given] = (),
     time_limit: float | None = None,
     seeds: int | Sequence[int] = 1,
     workers: int = 1,
@@ -40,16 +46,20 @@ def compare(
     """Run every solver on every instance with every seed, and compare the objectives.
 
     Each run has a process of its own; one that fails or is killed becomes a row with the status
-    ``error``. With ``out``, every finished run is kept at once, and a study that is started again
+    ``error``, and so does one that is killed long after its time limit (twice the limit and half a
+    minute). With ``out``, every finished run is kept at once, and a study that is started again
     does only what is missing or has failed. Ctrl-C ends the running ones and returns what is
-    finished, with ``frame.attrs["interrupted"]`` true.
+    finished, with ``frame.attrs["interrupted"]`` true. ``frame.attrs["note"]`` says so where
+    durations are random and the bounds clairvoyant.
 
     Args:
         family: Name of the family, e.g. ``"job_shop"``.
         instances: Instances, names, globs of names (``"la*"``) and files, or one string of them
             separated by commas.
-        solvers: Names and ``"file.py:function"``, or one string of them separated by commas.
-        rules: Rules in files, ``"file.py:function"``: one score over named columns each.
+        solvers: Names, ``"file.py:function"`` and functions, or one string of names separated by
+            commas. A function goes by its ``__name__``; results are stored under its code.
+        rules: Rules in files, ``"file.py:function"``, or functions: one score over named columns
+            each.
         time_limit: Wall time per run, in seconds; ``None`` for each solver's own end.
         seeds: The seeds, or their number: 3 stands for 0, 1, 2.
         workers: Number of runs at the same time.
@@ -77,6 +87,7 @@ def compare(
         interrupted = study.run(store, bar if progress is None else _bar(progress))
     frame = study.frame()
     frame.attrs["interrupted"] = interrupted
+    frame.attrs["note"] = tables.note(cell.instance for cell in study.cells)
     if folder is not None:
         study.write(folder, frame)
     return frame
@@ -91,9 +102,9 @@ def _bar(wanted: bool) -> Callable[[int], Progress]:
 
 def _plan(
     family: str,
-    instances: str | Sequence[Any],
-    solvers: str | Sequence[str],
-    rules: str | Sequence[str],
+    instances: str | Path | Sequence[Any],
+    solvers: str | Given | Sequence[str | Given],
+    rules: str | Given | Sequence[str | Given],
     time_limit: float | None,
     seeds: int | Sequence[int],
     workers: int,
@@ -106,14 +117,16 @@ def _plan(
     contenders = _contenders(_split(solvers), _split(rules), options or {})
     numbers = _seeds(seeds)
     cells = []
-    functions: dict[tuple[str, str], Solver] = {}
+    functions: dict[tuple[str, str], tuple[Solver, str]] = {}
     for label, instance in labelled:
         for contender in contenders:
             where = (contender.name, instance.problem)
             if where not in functions:
-                functions[where] = contender.solver(instance.problem)
+                solver = contender.solver(instance.problem)
+                content = contender.content or _registered_content(instance.problem, contender)
+                functions[where] = solver, content
             cells += [
-                _cell(label, instance, contender, functions[where], seed, time_limit)
+                _cell(label, instance, contender, *functions[where], seed, time_limit)
                 for seed in numbers
             ]
     return Study(family, cells, time_limit, workers)
@@ -124,6 +137,7 @@ def _cell(
     instance: Any,
     contender: Contender,
     solver: Solver,
+    content: str,
     seed: int,
     time_limit: float | None,
 ) -> Cell:
@@ -134,9 +148,15 @@ def _cell(
         seed,
         time_limit,
         solver.version,
-        contender.content,
+        content,
     )
-    return Cell(key, label, instance, contender, solver, seed)
+    return Cell(key, label, instance, contender, solver, content, seed)
+
+
+def _registered_content(problem: str, contender: Contender) -> str:
+    """Hash of a solver that was registered from Python; empty for those of the library."""
+    known = {**library.rules(problem), **library.solvers(problem)}
+    return "" if contender.text in known else fingerprint(contender.solver(problem))
 
 
 def _check(time_limit: float | None, workers: int, executor: str) -> None:
@@ -156,21 +176,26 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
     if not numbers:
         raise ValueError(f"seeds {seeds}, expected at least 1.")
+    if min(numbers) < 0:
+        raise ValueError(f"seed {min(numbers)}, expected >= 0.")
     return numbers
 
 
-def _split(texts: str | Sequence[Any]) -> list[Any]:
+def _split(texts: Any) -> list[Any]:
     """The parts of a comma-separated string, or the items of a list, each once."""
+    if callable(texts) or isinstance(texts, Instance | Path):
+        return [texts]
     parts = [part.strip() for part in texts.split(",")] if isinstance(texts, str) else list(texts)
     return list(dict.fromkeys(part for part in parts if part != ""))
 
 
-def _instances(family: str, given: str | Sequence[Any]) -> list[Any]:
-    if isinstance(given, Instance):
-        given = [given]
+def _instances(family: str, given: str | Path | Sequence[Any]) -> list[Any]:
     module, found = family_named(family), []
     for item in _split(given):
-        found += load_all(family, [item]) if isinstance(item, str) else [item]
+        if isinstance(item, Path):
+            found.append(load_from(family, str(item)))
+        else:
+            found += load_all(family, [item]) if isinstance(item, str) else [item]
     if not found:
         raise ValueError("no instances, expected names, globs of names or files.")
     for item in found:
@@ -192,22 +217,35 @@ def _labelled(instances: Sequence[Any]) -> list[tuple[str, Any]]:
 
 
 def _contenders(
-    solvers: Sequence[str], rules: Sequence[str], options: Mapping[str, Mapping[str, Any]]
+    solvers: Sequence[Any], rules: Sequence[Any], options: Mapping[str, Mapping[str, Any]]
 ) -> list[Contender]:
     if not solvers and not rules:
         raise ValueError("no solvers, expected names, file.py:function or rules.")
     contenders: dict[str, Contender] = {}
-    for text, is_rule in [*((s, False) for s in solvers), *((r, True) for r in rules)]:
-        if is_rule and ":" not in text:
-            raise ValueError(f"rule {text!r}, expected file.py:function.")
+    for given, is_rule in [*((s, False) for s in solvers), *((r, True) for r in rules)]:
+        text, function = _named(given)
+        if is_rule and function is None and ":" not in text:
+            raise ValueError(f"rule {text!r}, expected file.py:function or a function.")
         short = text.rpartition(":")[2] if is_rule else text
         name = text if short in contenders else short
+        if name in contenders:
+            raise ValueError(f"two solvers {name!r}, expected different names.")
         chosen = check_options(name, options.get(name, {}))
-        contenders[name] = Contender(name, text, is_rule, chosen, _content(text))
+        content = _content(text) if function is None else fingerprint(function)
+        contenders[name] = Contender(name, text, is_rule, chosen, content, function)
     if unknown := sorted(set(options) - set(contenders)):
         listed = ", ".join(contenders)
         raise ValueError(f"options of {unknown[0]!r}, expected one of the solvers: {listed}.")
     return list(contenders.values())
+
+
+def _named(given: Any) -> tuple[str, Given | None]:
+    """The name of a solver or rule, and the function if it was given as one."""
+    if isinstance(given, str):
+        return given, None
+    if not callable(given):
+        raise ValueError(f"{type(given).__name__}, expected a solver's name or a function.")
+    return getattr(given, "__name__", type(given).__name__), given
 
 
 def check_options(solver: str, options: Mapping[str, Any]) -> Mapping[str, Any]:

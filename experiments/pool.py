@@ -38,16 +38,26 @@ class Outcome:
     Attributes:
         value: What it returned; ``None`` where it failed.
         error: One line that says why it failed; empty where it did not.
+        late: Whether it was killed at its deadline.
     """
 
     value: Any | None
     error: str = ""
+    late: bool = False
+
+
+@dataclass(frozen=True)
+class _Call:
+    index: int
+    process: BaseProcess
+    began: float
 
 
 def in_processes(
     functions: Sequence[Callable[[], Any]],
     workers: int,
     tick: Callable[[], None] = lambda: None,
+    deadline: float | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
     """Call each function in a process of its own, at most ``workers`` at once.
 
@@ -57,6 +67,7 @@ def in_processes(
         functions: Called without arguments; they return plain data.
         workers: Number of processes at any time.
         tick: Called a few times per second.
+        deadline: Seconds after its start at which a process is killed, or ``None`` for never.
 
     Yields:
         Index of a function and its outcome, in the order in which they end.
@@ -67,26 +78,30 @@ def in_processes(
     if "fork" not in multiprocessing.get_all_start_methods():
         raise ValueError(f"{sys.platform}: no fork, expected Linux or another Unix.")
     waiting = deque(enumerate(functions))
-    running: dict[Connection, tuple[int, BaseProcess]] = {}
+    running: dict[Connection, _Call] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 _start(*waiting.popleft(), running)
             for connection in wait(list(running), timeout=_TICK):
                 assert isinstance(connection, Connection)
-                index, process = running[connection]
-                outcome = _receive(connection, process)
+                call = running[connection]
+                outcome = _receive(connection, call.process)
                 del running[connection]
-                yield index, outcome
+                yield call.index, outcome
+            for connection, call in list(running.items()):
+                seconds = time.monotonic() - call.began
+                if deadline is not None and seconds > deadline and not connection.poll():
+                    _end(connection, call.process)
+                    del running[connection]
+                    yield call.index, Outcome(None, f"killed after {seconds:.3g} s", late=True)
             tick()
     finally:
-        for connection, (_, process) in running.items():
-            _end(connection, process)
+        for connection, call in running.items():
+            _end(connection, call.process)
 
 
-def _start(
-    index: int, function: Callable[[], Any], running: dict[Connection, tuple[int, BaseProcess]]
-) -> None:
+def _start(index: int, function: Callable[[], Any], running: dict[Connection, _Call]) -> None:
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(function, sender, os.getpid()))
@@ -95,7 +110,7 @@ def _start(
         # prepared for a fork.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
-        running[receiver] = (index, process)
+        running[receiver] = _Call(index, process, time.monotonic())
     # The child holds the only writing end: when it dies, however it dies, the pipe ends.
     sender.close()
 

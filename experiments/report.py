@@ -60,6 +60,7 @@ def page(study: Study, frame: pd.DataFrame) -> str:
     body = BODY.format(
         question=escape(question),
         answer=escape(_answer(frame)),
+        note=_note(study),
         facts=escape(_facts(study, frame)),
         summary=_summary(frame),
         runs=_runs(frame, shown),
@@ -88,6 +89,11 @@ def _answer(frame: pd.DataFrame) -> str:
         return "No run has a gap: see the statuses below."
     texts = [f"{solver} {gap}" for solver, gap in tables.texts(table, ("solver", "gap"))]
     return f"Mean gap to the best known, best first: {', '.join(texts)}."
+
+
+def _note(study: Study) -> str:
+    text = tables.note(cell.instance for cell in study.cells)
+    return f"\n<p>Note: {escape(text)}.</p>" if text else ""
 
 
 def _facts(study: Study, frame: pd.DataFrame) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 # Filled in by ``report.page``, which escapes every text.
 BODY = """<main>
 <h1>{question}</h1>
-<p class="answer">{answer}</p>
+<p class="answer">{answer}</p>{note}
 <p class="dim">{facts}</p>
 <h2>Solvers</h2>
 <div class="wide">{summary}</div>

@@ -8,12 +8,11 @@ several repetitions on one core. The single environment is measured through ``gy
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Iterator
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,12 @@ import numpy.typing as npt
 
 from ..envs import ENVIRONMENTS
 from ..instances.registry import family
+from .store import machine
 
 _BATCHES = (1, 64, 256)
 _REPETITIONS = 5
 _SECONDS = 0.5  # clocked time of one repetition
+_PACKAGES = ("numpy", "numba", "gymnasium")  # whose versions matter for the figures
 
 
 def masked_random(mask: npt.NDArray[np.int8], rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -91,19 +92,6 @@ def measure(env_id: str, mode: str, instance: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    from importlib.metadata import version
-
-    packages = ("numpy", "numba", "gymnasium")
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
-    }
-
-
 def main(target: str, *, json_output: bool) -> None:
     """Measure the environments of a family, or of all, and print a table or JSON.
 
@@ -119,7 +107,8 @@ def main(target: str, *, json_output: bool) -> None:
                 for instance in simulator.speed_instances:
                     rows += measure(env_id, mode, instance)
     if json_output:
-        print(json.dumps({"machine": machine(), "rows": rows}))
+        packages = {package: version(package) for package in _PACKAGES}
+        print(json.dumps({"machine": {**machine(), **packages}, "rows": rows}))
     else:
         _show(rows)
 

@@ -147,10 +147,14 @@ def run_key(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def machine() -> str:
-    """What the runs ran on, e.g. ``"2 CPUs, Linux x86_64, Python 3.11.7"``."""
-    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"{os.cpu_count()} CPUs, {system}"
+def machine() -> dict[str, Any]:
+    """What runs and measurements ran on: processor, cores, system and Python."""
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
 
 
 class Store:

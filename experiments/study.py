@@ -18,6 +18,7 @@ from ..agents.solvers import find, rule_from_file
 from ..baselines.registry import rules as rules_of
 from ..baselines.rules import Rule, uniform
 from ..baselines.solver import Solver, Status
+from ..baselines.solver import solver as make_solver
 from ..instances.core import Family, Objective, gap
 from ..instances.registry import family as family_named
 from ..instances.text import write_text
@@ -32,6 +33,9 @@ _log = logging.getLogger("gapgym")
 
 #: Imported before the fork where a solver of that name takes part, so that no run pays for it.
 _HEAVY = {"cp_sat": "ortools.sat.python.cp_model", "gnn": "torch"}
+
+#: A run is killed so many seconds after twice its time limit.
+_PATIENCE = 30.0
 
 #: The columns that every comparison has, before the family's metrics.
 COLUMNS = (
@@ -60,7 +64,8 @@ class Contender:
         text: As it was given.
         is_rule: Whether ``text`` names a score and not a solver.
         options: Passed to the solver.
-        content: SHA-256 of the user's file; empty where it is none.
+        content: SHA-256 of the user's file or function; empty where it is neither.
+        function: The function, where it was given as one.
     """
 
     name: str
@@ -68,9 +73,15 @@ class Contender:
     is_rule: bool
     options: Mapping[str, Any]
     content: str
+    function: Callable[..., Any] | None = None
 
     def solver(self, problem: str) -> Solver:
         """The function that solves instances of a problem."""
+        if self.function is not None:
+            if self.is_rule:
+                return rule_solver(self.name, Rule(self.function))
+            made = hasattr(self.function, "version")
+            return self.function if made else make_solver(name=self.name)(self.function)  # type: ignore[return-value]
         return rule_from_file(self.text) if self.is_rule else find(problem, self.text)
 
     @property
@@ -83,13 +94,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the grid, to be made or found."""
+    """One run of the grid, to be made or found; ``content`` is the hash of the user's code."""
 
     key: str
     label: str
     instance: Any
     contender: Contender
     solver: Solver
+    content: str
     seed: int
 
 
@@ -124,7 +136,8 @@ class Study:
         calls = [functools.partial(_solve, cell, self.time_limit) for cell in cells]
         with progress(len(cells)) as shown:
             try:
-                with closing(in_processes(calls, self.workers, shown.tick)) as outcomes:  # type: ignore[type-var]
+                running = in_processes(calls, self.workers, shown.tick, self._deadline())
+                with closing(running) as outcomes:  # type: ignore[type-var]
                     for index, outcome in outcomes:
                         run = self._finish(cells[index], outcome)
                         if store is not None:
@@ -134,6 +147,10 @@ class Study:
             except KeyboardInterrupt:
                 return True
         return False
+
+    def _deadline(self) -> float | None:
+        """Seconds after which a run that does not keep its time limit is killed."""
+        return None if self.time_limit is None else 2 * self.time_limit + _PATIENCE
 
     def _still_right(self, run: Run, cell: Cell) -> bool:
         """Whether a stored run needs no repetition: it did not fail, and the referee agrees."""
@@ -158,6 +175,10 @@ class Study:
     def _finish(self, cell: Cell, outcome: Outcome) -> Run:
         value: Mapping[str, Any] = outcome.value or {}
         message, status = outcome.error, value.get("status", Status.ERROR)
+        if outcome.late:
+            message += f", limit {self.time_limit:g} s"
+        if message and cell.contender.options:
+            message += f" (options {dict(cell.contender.options)})"
         objective = None
         try:
             objective = self._judge(cell.instance, value.get("solution"))
@@ -174,7 +195,7 @@ class Study:
             digest=cell.instance.digest,
             solver=cell.contender.name,
             version=cell.solver.version,
-            content=cell.contender.content,
+            content=cell.content,
             options=dict(cell.contender.options),
             seed=cell.seed,
             time_limit=self.time_limit,
@@ -190,7 +211,7 @@ class Study:
             best_upper=reference.upper if reference else None,
             best_source=reference.upper_source if reference else "",
             gapgym=version("gapgym"),
-            machine=machine(),
+            machine="{cores} CPUs, {system}, Python {python}".format(**machine()),
             workers=self.workers,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ SUMMARY = {
     "optimal": "proven optimal",
     "seconds": "mean seconds",
 }
+#: Said of results on instances whose durations are random.
+CLAIRVOYANT = "durations are random: cp_sat and every bound know the realised ones (clairvoyant)"
 _RUNS = ("instance", "solver", "seed", "objective", "gap", "bound_gap", "status", "seconds")
 
 
@@ -54,13 +56,21 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(SUMMARY))
 
 
+def note(instances: Iterable[Any]) -> str:
+    """What a reader must know about bounds where durations are random; empty where none are."""
+    random = any(getattr(instance, "cv", 0) for instance in instances)
+    return CLAIRVOYANT if random else ""
+
+
 def show(frame: pd.DataFrame, console: Console) -> None:
-    """Print the table of solvers and, where they are few, the table of runs."""
+    """Print the table of solvers, its note and, where they are few, the table of runs."""
     if 0 < len(frame) <= _SMALL:
         _print(texts(frame, _RUNS), list(_RUNS), console)
     table = summary(frame)
     columns = shown(table)
     _print(texts(table, columns), [SUMMARY[name] for name in columns], console)
+    if frame.attrs.get("note"):
+        console.print(f"note: {frame.attrs['note']}", markup=False, highlight=False)
 
 
 def markdown(frame: pd.DataFrame) -> str:

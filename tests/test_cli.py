@@ -119,6 +119,16 @@ def test_solve_tells_a_reader_the_gaps(run):
     assert "above the lower bound 55" in out
 
 
+@pytest.mark.parametrize(
+    "command", [("solve", "ft06", "--solver"), ("compare", "--instances", "ft06", "--solvers")]
+)
+def test_random_durations_are_noted(run, command):
+    name, *rest = command
+    note = "note: durations are random: cp_sat and every bound know the realised ones"
+    assert note in run(name, "job_shop", *rest, "spt", "--set", "cv=0.3")[1]
+    assert "note:" not in run(name, "job_shop", *rest, "spt")[1]
+
+
 def test_a_rule_of_the_user_is_played(run):
     _, out, _ = run(
         "solve",
@@ -212,9 +222,18 @@ def test_a_solution_of_another_instance_is_infeasible(run):
     code, out, _ = run("check", "job_shop", "la01", "s.json")
     assert code == 1
     assert "start (6, 6), expected (10, 5)" in out
-    code, _, err = run("show", "job_shop", "la01", "s.json", "--out", "x.png")
-    assert code == 2
-    assert err.startswith("gapgym: s.json: ")
+
+
+def test_show_refuses_what_check_refuses(run, folder):
+    shop = gapgym.load("job_shop/ft06")
+    start = sequential(shop).start.copy()
+    start[1, 0] = 4
+    (folder / "s.json").write_text(json.dumps(JobShopSolution(start).to_json()))
+    for name in ("ft06", "la01"):  # its own instance and another one
+        checked = run("check", "job_shop", name, "s.json")
+        assert checked[0] == 1
+        assert run("show", "job_shop", name, "s.json", "--out", "x.png") == checked
+    assert not (folder / "x.png").exists()
 
 
 # compare.
@@ -320,6 +339,7 @@ FILES = {
     "huge.txt": b"1 1\n0 99999999999999999999999\n",
     "broken.json": b'{"machines": [[0]],\n "processing_times": }',
     "list.json": b"[1, 2]",
+    "deep.json": b"[" * 100_000,
     "good.txt": GOOD.encode(),
 }
 SOLVE = ("solve", "job_shop")
@@ -360,6 +380,33 @@ BAD = {
     "set_kind": ((*SOLVE, "ft06", "--set", "cv=high"), "cv 'high', expected a number"),
     "option_kind": ((*SOLVE, "ft06", "--solver", "spt", "--option", "noise=abc"), "'abc'"),
     "option_kind_of_cp_sat": ((*SOLVE, "ft06", "--option", "workers=abc"), "'abc'"),
+    "option_fraction": (
+        (*SOLVE, "ft06", "--option", "workers=1.5"),
+        "cp_sat with the options {'workers': 1.5}: ",
+    ),
+    "option_no_mapping": (
+        (*SOLVE, "ft06", "--option", "parameters=3"),
+        "cp_sat with the options {'parameters': 3}: ",
+    ),
+    "option_kind_of_simulator": (
+        (*SOLVE, "ft06", "--solver", "spt", "--option", "schedule=delta", "--option", "delta=abc"),
+        "spt with the options {'schedule': 'delta', 'delta': 'abc'}: ",
+    ),
+    "option_deep": (
+        (*SOLVE, "ft06", "--option", f"workers={'[' * 10_000}"),
+        "--option workers: nested too deeply",
+    ),
+    "generator_size": ((*SOLVE, "uniform-20"), "uniform-20: "),
+    "deep_json": ((*SOLVE, "deep.json"), "deep.json: nested too deeply"),
+    "check_deep_json": (("check", "job_shop", "ft06", "deep.json"), "deep.json: nested too deeply"),
+    "compare_deep_json": (
+        ("compare", "job_shop", "--instances", "deep.json", "--solvers", "spt"),
+        "nested too deeply",
+    ),
+    "score_as_solver": (
+        (*SOLVE, "ft06", "--solver", "user.py:score"),
+        "(if it is a score over columns: --rule user.py:score)",
+    ),
     "generator_option": (
         ("compare", "job_shop", "--instances", "uniform-3x3", "--set", "foo=1", "--solvers", "spt"),
         "foo",
@@ -367,7 +414,10 @@ BAD = {
     "time_limit": ((*SOLVE, "ft06", "--time-limit", "0"), "time limit 0"),
     "time_limit_word": ((*SOLVE, "ft06", "--time-limit", "soon"), "'soon'"),
     "seed_word": ((*SOLVE, "ft06", "--seed", "one"), "'one'"),
-    "seed_negative": ((*SOLVE, "ft06", "--solver", "mwkr", "--seed", "-1"), ""),
+    "seed_negative": (
+        (*SOLVE, "ft06", "--solver", "mwkr", "--seed", "-1"),
+        "seed -1, expected >= 0",
+    ),
     "flag": ((*SOLVE, "ft06", "--jsn"), "--jsn"),
     "command": (("slove", "job_shop", "ft06"), "slove"),
     "argument": (("solve", "job_shop"), "INSTANCE"),

@@ -1,4 +1,5 @@
 import base64
+import functools
 import gzip
 import json
 import math
@@ -18,8 +19,10 @@ import pandas as pd
 import pytest
 
 import gapgym
+from gapgym.agents import solvers
 from gapgym.baselines.solver import Status
-from gapgym.experiments import tables
+from gapgym.experiments import study, tables
+from gapgym.experiments.fingerprint import fingerprint
 from gapgym.experiments.pool import Outcome, in_processes
 from gapgym.experiments.store import SCHEMA, Store, run_key
 from gapgym.instances import job_shop
@@ -48,7 +51,9 @@ def counted(instance, seed=0):
 
 def slow(instance, seed=0):
     note("begin", instance.name, seed, os.getpid())
-    time.sleep(0.25)
+    time.sleep(0.1)
+    while LOG.read_text().count("begin") > 6 and not LOG.with_name("go").exists():
+        time.sleep(0.02)  # so that the study is not over before the test acts, however busy
     note("end", instance.name, seed, os.getpid())
     return sequential(instance)
 
@@ -86,6 +91,9 @@ def fails_once(instance):
 
 def nothing(instance):
     return None
+
+def sleeps(instance):
+    time.sleep(100)
 
 def score(c):
     return -c["processing_time"]
@@ -212,6 +220,12 @@ def test_options_reach_their_solver(user):
     assert turned.loc[0, "mean_flow_time"] != starts[0]
 
 
+def test_a_failed_run_names_its_options():
+    frame = gapgym.compare("job_shop", "ft06", "spt", options={"spt": {"noise": "abc"}})
+    assert frame.loc[0, "message"].startswith("TypeError: ")
+    assert frame.loc[0, "message"].endswith(" (options {'noise': 'abc'})")
+
+
 # Failures.
 
 
@@ -259,6 +273,7 @@ def test_what_solvers_print_does_not_reach_standard_output(user, capfd):
         ({"solvers": "nowhere.py:f"}, "no file 'nowhere.py'"),
         ({"rules": "spt"}, "rule 'spt', expected file.py:function"),
         ({"seeds": 0}, "seeds 0, expected at least 1"),
+        ({"seeds": [3, -1]}, "seed -1, expected >= 0"),
         ({"workers": 0}, "workers 0, expected at least 1"),
         ({"time_limit": 0}, "time limit 0, expected more than 0"),
         ({"time_limit": math.nan}, "time limit nan, expected more than 0"),
@@ -312,6 +327,84 @@ def test_an_edited_file_another_limit_or_another_option_is_another_run(user, tmp
     assert len(log_of(user)) == 3
     with Store(tmp_path / "results.sqlite") as store:
         assert len(store.runs()) == 3
+
+
+CHAIN = """
+def chain(instance, order={order}):
+    ends = np.cumsum(instance.durations[::order].ravel()).reshape(instance.durations.shape)
+    return JobShopSolution((ends - instance.durations[::order])[::order])
+"""
+
+
+def chain(order):
+    """A function of the user, as typed at a prompt: Python does not find its source."""
+    names = {"np": np, "JobShopSolution": JobShopSolution}
+    exec(CHAIN.format(order=order), names)
+    return names["chain"]
+
+
+def test_a_registered_solver_that_has_changed_is_run_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(solvers, "_registered", {})
+    times = []
+    for order in (1, 1, -1):
+        solvers._registered.clear()
+        solvers.register_solver("job_shop", "mine", chain(order))
+        frame = gapgym.compare("job_shop", "ft06", "mine,spt", out=tmp_path)
+        times.append(frame.loc[0, "mean_flow_time"])
+    assert times[0] == times[1] != times[2]
+    with Store(tmp_path / "results.sqlite") as store:
+        contents = [run.content for run in store.runs()]
+    assert len(contents) == 3  # spt, and the two versions of the other
+    assert sorted(map(len, contents)) == [0, 64, 64]
+
+
+def test_functions_and_paths_take_part_without_a_file(tmp_path):
+    def score(c):
+        return -c["processing_time"]
+
+    path = tmp_path / "mine.txt"
+    job_shop.write(gapgym.load("job_shop/ft06"), path)
+    options = {"score": {"schedule": "non-delay"}, "chain": {"order": -1}}
+    given = {"solvers": [chain(1), "spt"], "rules": score, "options": options}
+    frame = gapgym.compare("job_shop", path, **given, out=tmp_path)
+    assert list(frame["solver"]) == ["chain", "spt", "score"]
+    assert list(frame["instance"].unique()) == ["mine"]
+    assert frame.loc[0, "objective"] == 197
+    assert frame.loc[1, "objective"] == frame.loc[2, "objective"]
+    again = gapgym.compare("job_shop", [path], **given, out=tmp_path)
+    pd.testing.assert_frame_equal(frame, again)  # also its seconds
+    with Store(tmp_path / "results.sqlite") as store:
+        assert len(store.runs()) == 3
+
+
+@pytest.mark.parametrize("order", [["spt", "it"], ["it", "spt"]])
+def test_two_solvers_of_one_name_are_refused(order):
+    def spt(instance):
+        return None
+
+    with pytest.raises(ValueError, match="two solvers 'spt', expected different names"):
+        gapgym.compare("job_shop", "ft06", [spt if name == "it" else name for name in order])
+
+
+def test_the_fingerprint_knows_code_and_what_a_function_was_made_with():
+    def made(value):
+        return lambda instance: value
+
+    class Solver:
+        def __init__(self, value):
+            self.value = value
+
+        def __call__(self, instance):
+            return self.value
+
+    different = [
+        chain(1), chain(2), made(1), made(2), made(chain(1)), made(chain(2)), Solver(1), Solver(2),
+        functools.partial(chain(1), order=3), functools.partial(chain(1), order=4), made(made(1)),
+        made(np.arange(3)), made(np.arange(4)), Solver(1).__call__, print,
+    ]  # fmt: skip
+    assert len({fingerprint(function) for function in different}) == len(different)
+    for same in (lambda: chain(1), lambda: made(chain(2)), lambda: Solver(1)):
+        assert fingerprint(same()) == fingerprint(same())
 
 
 def test_the_key_knows_everything_that_decides_a_result():
@@ -420,6 +513,23 @@ def test_large_outcomes_arrive_whole():
     assert outcome.value.sum() == 499999500000
 
 
+def test_a_call_is_killed_at_its_deadline_and_the_others_go_on():
+    calls = [lambda: time.sleep(100), os.getpid, lambda: time.sleep(0.6)]
+    outcomes = dict(in_processes(calls, 2, deadline=1))
+    assert outcomes[0].late
+    assert re.fullmatch(r"killed after 1(\.\d+)? s", outcomes[0].error)
+    assert outcomes[1].value
+    assert outcomes[2] == Outcome(None)  # its time began when it was started
+    assert not multiprocessing.active_children()
+
+
+def test_a_run_far_beyond_its_time_limit_is_a_row_with_a_message(user, monkeypatch):
+    monkeypatch.setattr(study, "_PATIENCE", 2)
+    frame = gapgym.compare("job_shop", "ft06", [user("sleeps"), "spt"], time_limit=0.4)
+    assert frame["status"].tolist() == ["error", "feasible"]
+    assert re.fullmatch(r"killed after [23]\.?\d* s, limit 0.4 s", frame.loc[0, "message"])
+
+
 def test_closing_ends_the_processes():
     calls = in_processes([os.getpid, lambda: time.sleep(100)], 2)
     _, first = next(calls)
@@ -481,12 +591,13 @@ def test_a_killed_study_loses_nothing_repeats_nothing_and_leaves_no_orphan(user,
     os.kill(study.pid, signal.SIGKILL)
     study.communicate()
     begun = {int(words[3]) for words in log_of(user)}
-    wait_until(lambda: not any(alive(process) for process in begun), seconds=5)
+    wait_until(lambda: not any(alive(process) for process in begun))
     kept = stored(out)
     assert 3 <= len(kept) < 12
     unstored = Counter(words[0] for words in log_of(user))["begin"] - len(kept)
     assert unstored <= 2  # no more than were running
 
+    Path(user("x").rpartition(":")[0]).with_name("go").touch()
     second = start_study(user, out)
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 0
@@ -588,6 +699,14 @@ def test_the_charts_show_the_gaps(user, tmp_path):
     assert set(broken["y"]) == {0}
     (trail,) = charts["trail"]["data"]
     assert trail["y"] == pytest.approx([np.mean(gaps)] * len(trail["y"]), abs=1e-3)
+
+
+def test_random_durations_are_noted_in_table_and_report(user, tmp_path):
+    for cv, noted in ((0.3, True), (0.0, False)):
+        shop = gapgym.load("job_shop/uniform-3x2", cv=cv)
+        frame = gapgym.compare("job_shop", [shop], [user("counted")], out=tmp_path)
+        assert ("clairvoyant" in frame.attrs["note"]) == noted
+        assert ("clairvoyant" in (tmp_path / "report.html").read_text()) == noted
 
 
 def test_the_report_refers_to_nothing_outside(user, tmp_path):
