@@ -1,8 +1,12 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# A job in the background inherits that Ctrl-C is ignored; some tests send it to their processes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("gapgym", deadline=None)  # shared machines are slow at times
 settings.load_profile("gapgym")

@@ -556,8 +556,7 @@ def wait_until(condition, seconds=20):
 
 
 STUDY = """
-import signal, sys, gapgym
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits "ignore"
+import sys, gapgym
 frame = gapgym.compare("job_shop", "ft06,la0[1-5]", [sys.argv[1]], seeds=2, workers=2,
                        out=sys.argv[2])
 print(frame.to_json(orient="records"))
