@@ -369,12 +369,15 @@ def _find_candidates(
 ):
     """List the waiting jobs that the mask allows; all of them where it would allow none."""
     waits, kind = problems[s, NUM_JOBS] - clock[b, COUNT], problems[s, MASK]
+    if kind == 0:
+        for i in range(waits):
+            available[b, i] = waiting[b, i]
+        num_available[b] = waits
+        return waits
     count = 0
     for i in range(waits):
         j = waiting[b, i]
-        if kind == 0:
-            allowed = True
-        elif kind == 1:
+        if kind == 1:
             allowed = counts[b, BLOCKERS, j] == 0
         else:
             allowed = clock[b, LAST] < 0 or not _swap_improves(b, s, j, jobs, clock)
@@ -470,10 +473,10 @@ def _survey(b, s, initial_value, problems, constants, jobs, clock, waiting, num_
         last_due = max(last_due, due)
         modified = min(modified, max(time, due - now))
         tardiness = max(now, jobs[s, j, RELEASE]) + jobs[s, j, HEAD] - due
-        if tardiness > 0:
-            value += weight * tardiness
-            late += 1
-            late_weight += weight
+        is_late = tardiness > 0
+        value += weight * max(0, tardiness)
+        late += is_late
+        late_weight += weight * is_late
     columns[b, 0] = work / waits * per_time
     columns[b, 1] = longest * per_time
     columns[b, 2] = now * per_time
