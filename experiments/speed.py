@@ -79,7 +79,7 @@ def measure(env_id: str, mode: str, instance: str) -> Iterator[dict[str, Any]]:
         rate = partial(single, env_id, instance, mode=mode)
         if num_envs > 1:
             rate = partial(batched, env_id, instance, num_envs, mode=mode)
-        rate(seconds=0.05)  # compiles the kernels
+        rate(seconds=_SECONDS)  # compiles the kernels, and wakes a sleepy processor
         rates = [rate(seconds=_SECONDS) for _ in range(_REPETITIONS)]
         yield {
             "environment": env_id,
