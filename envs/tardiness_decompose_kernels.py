@@ -51,44 +51,27 @@ def pack(arrays):
 @kernel
 def begin(a, rows, skip_forced):
     """Reset the given rows: all jobs are one open segment."""
-    problems, constants, jobs, slot = a.problems, a.constants, a.jobs, a.slot
-    order, stack, progress, places = a.order, a.stack, a.progress, a.places
-    candidates, columns, mask, nodes = a.candidates, a.globals, a.action_mask, a.candidate_nodes
-    available, num_available, initial_value = a.available, a.num_available, a.initial_value
+    world = (a.problems, a.constants, a.jobs)
+    state = (a.order, a.stack, a.progress, a.places)
+    view = (a.candidates, a.globals, a.action_mask, a.candidate_nodes, a.available, a.num_available)
+    problems, jobs, order, stack, progress = a.problems, a.jobs, a.order, a.stack, a.progress
+    value, initial_value = a.value, a.initial_value
     for b in rows:
-        s = slot[b]
-        _clear(b, candidates, mask, nodes, available, num_available)
+        s = a.slot[b]
+        _clear(b, view)
         n = problems[s, NUM_JOBS]
         for k in range(n):
             order[b, k] = k
         stack[b, 0, FIRST], stack[b, 0, END], stack[b, 0, START] = 0, n, 0
         progress[b, OPEN], progress[b, OPEN_JOBS] = 1, n
         initial_value[b] = _bound(b, s, 0, n, 0, jobs, order)
-        a.scale[b] = constants[s, SCALE]
+        a.scale[b] = a.constants[s, SCALE]
         a.reward[b] = 0.0
         a.infeasible[b] = 0
-        a.value[b] = _decide(
-            b,
-            s,
-            initial_value[b],
-            initial_value[b],
-            skip_forced,
-            problems,
-            constants,
-            jobs,
-            order,
-            stack,
-            progress,
-            places,
-            candidates,
-            columns,
-            mask,
-            nodes,
-            available,
-            num_available,
-        )
-        initial_value[b] = a.value[b]
-        a.done[b] = num_available[b] == 0
+        root = initial_value[b]
+        value[b] = _decide(b, s, root, root, skip_forced, world, state, view)
+        initial_value[b] = value[b]
+        a.done[b] = a.num_available[b] == 0
 
 
 @kernel
@@ -98,11 +81,12 @@ def advance(a, actions, skip_forced):
     The columns cost O(its jobs) per candidate; those about modified due dates O(its jobs^2), and
     only where there is a choice.
     """
-    problems, constants, jobs, slot = a.problems, a.constants, a.jobs, a.slot
-    order, stack, progress, places = a.order, a.stack, a.progress, a.places
-    candidates, columns, mask, nodes = a.candidates, a.globals, a.action_mask, a.candidate_nodes
-    available, num_available, initial_value = a.available, a.num_available, a.initial_value
-    value, reward, scale, infeasible, done = a.value, a.reward, a.scale, a.infeasible, a.done
+    world = (a.problems, a.constants, a.jobs)
+    state = (a.order, a.stack, a.progress, a.places)
+    view = (a.candidates, a.globals, a.action_mask, a.candidate_nodes, a.available, a.num_available)
+    problems, mask, slot, num_available = a.problems, a.action_mask, a.slot, a.num_available
+    value, initial_value, infeasible = a.value, a.initial_value, a.infeasible
+    reward, scale, done = a.reward, a.scale, a.done
     for b in range(len(actions)):
         reward[b] = 0.0
         if done[b]:
@@ -111,28 +95,11 @@ def advance(a, actions, skip_forced):
         s = slot[b]
         before = value[b]
         feasible = 0 <= r < problems[s, NUM_JOBS] and mask[b, r] != 0
-        _clear(b, candidates, mask, nodes, available, num_available)
+        _clear(b, view)
         if feasible:
-            rise = _place(b, s, r, jobs, order, stack, progress)
+            rise = _place(b, s, r, world, state)
             value[b] = _decide(
-                b,
-                s,
-                before + rise,
-                initial_value[b],
-                skip_forced,
-                problems,
-                constants,
-                jobs,
-                order,
-                stack,
-                progress,
-                places,
-                candidates,
-                columns,
-                mask,
-                nodes,
-                available,
-                num_available,
+                b, s, before + rise, initial_value[b], skip_forced, world, state, view
             )
         else:
             value[b] = max(np.float64(problems[s, UPPER_BOUND]), before)
@@ -142,8 +109,9 @@ def advance(a, actions, skip_forced):
 
 
 @part
-def _clear(b, candidates, mask, nodes, available, num_available):
+def _clear(b, view):
     """Take the last decision's candidates out of the view."""
+    candidates, _, mask, nodes, available, num_available = view
     for i in range(num_available[b]):
         r = available[b, i]
         mask[b, r] = 0
@@ -186,8 +154,10 @@ def _longest(b, s, first, end, jobs, order):
 
 
 @part
-def _place(b, s, r, jobs, order, stack, progress):
+def _place(b, s, r, world, state):
     """Put the longest job of the open segment to its place ``r``; returns the rise of the value."""
+    _, _, jobs = world
+    order, stack, progress, _ = state
     depth = progress[b, OPEN] - 1
     first, end, start = stack[b, depth, FIRST], stack[b, depth, END], stack[b, depth, START]
     at = _longest(b, s, first, end, jobs, order)
@@ -215,12 +185,14 @@ def _place(b, s, r, jobs, order, stack, progress):
 
 
 @part
-def _close(b, s, jobs, order, stack, progress):
+def _close(b, s, world, state):
     """Close the open segment if its optimum is plain; returns the rise of the value, or -1.
 
     In EDD order, with at most one tardy job: no order has a smaller largest tardiness. By
     processing time, where every job is late wherever it comes: the completion times count.
     """
+    _, _, jobs = world
+    order, stack, progress, _ = state
     depth = progress[b, OPEN] - 1
     first, end, start = stack[b, depth, FIRST], stack[b, depth, END], stack[b, depth, START]
     now, late, tardy = start, 0, 0
@@ -245,33 +217,17 @@ def _close(b, s, jobs, order, stack, progress):
 
 
 @part
-def _decide(
-    b,
-    s,
-    value,
-    initial_value,
-    skip_forced,
-    problems,
-    constants,
-    jobs,
-    order,
-    stack,
-    progress,
-    places,
-    candidates,
-    columns,
-    mask,
-    nodes,
-    available,
-    num_available,
-):
+def _decide(b, s, value, initial_value, skip_forced, world, state, view):
     """Write the next decision, closing segments on the way; returns the value of the state.
 
     The first segment of an episode is not closed, so that every episode has a decision.
     """
+    problems, constants, jobs = world
+    order, stack, progress, _ = state
+    candidates, _, _, _, available, num_available = view
     while progress[b, OPEN] > 0:
         if progress[b, OPEN_JOBS] < problems[s, NUM_JOBS]:
-            rise = _close(b, s, jobs, order, stack, progress)
+            rise = _close(b, s, world, state)
             if rise >= 0:
                 value += rise
                 continue
@@ -279,7 +235,7 @@ def _decide(
         first, end = stack[b, depth, FIRST], stack[b, depth, END]
         start = stack[b, depth, START]
         at = _longest(b, s, first, end, jobs, order)
-        count = _find_places(b, s, first, end, start, at, jobs, order, places, available)
+        count = _find_places(b, s, first, end, start, at, world, state, view)
         if count > 1 or not skip_forced:
             num_available[b] = count
             _write_places(
@@ -291,55 +247,23 @@ def _decide(
                 at,
                 constants[s, PER_TIME],
                 1.0 / problems[s, NUM_JOBS],
-                jobs,
-                order,
-                places,
-                candidates,
-                mask,
-                nodes,
-                available,
-                num_available,
+                world,
+                state,
+                view,
             )
             if candidates.shape[2] > NUM_MINIMAL and count > 1:
                 _write_estimates(
-                    b,
-                    s,
-                    first,
-                    end,
-                    start,
-                    at,
-                    constants[s, PER_TIME],
-                    jobs,
-                    order,
-                    places,
-                    candidates,
-                    available,
-                    num_available,
+                    b, s, first, end, start, at, constants[s, PER_TIME], world, state, view
                 )
             rise = (value - initial_value) / constants[s, SCALE]
-            _write_globals(
-                b,
-                s,
-                first,
-                end,
-                start,
-                at,
-                rise,
-                problems,
-                constants,
-                jobs,
-                order,
-                progress,
-                num_available,
-                columns,
-            )
+            _write_globals(b, s, first, end, start, at, rise, world, state, view)
             return value
-        value += _place(b, s, available[b, 0], jobs, order, stack, progress)
+        value += _place(b, s, available[b, 0], world, state)
     return value
 
 
 @part
-def _find_places(b, s, first, end, start, at, jobs, order, places, available):
+def _find_places(b, s, first, end, start, at, world, state, view):
     """List the places of the longest job that Lawler's rules leave; O(jobs of the segment).
 
     Lawler 1977 (doi:10.1016/S0167-5060(08)70742-8): some optimal sequence has the longest job in
@@ -353,6 +277,9 @@ def _find_places(b, s, first, end, start, at, jobs, order, places, available):
     (Potts and Van Wassenhove 1982, doi:10.1016/0167-6377(82)90035-9, state these and others; the
     two suffice, as in the program of Shang, T'kindt and Della Croce, vtkindt/1-dj-Sum-Tj).
     """
+    _, _, jobs = world
+    order, _, _, places = state
+    _, _, _, _, available, _ = view
     longest = order[b, at]
     time, due = jobs[s, longest, TIME], jobs[s, longest, DUE]
     now, before = start, 0
@@ -396,25 +323,11 @@ def _find_places(b, s, first, end, start, at, jobs, order, places, available):
 
 
 @part
-def _write_places(
-    b,
-    s,
-    first,
-    end,
-    start,
-    at,
-    per_time,
-    per_job,
-    jobs,
-    order,
-    places,
-    candidates,
-    mask,
-    nodes,
-    available,
-    num_available,
-):
+def _write_places(b, s, first, end, start, at, per_time, per_job, world, state, view):
     """Columns 0-10; O(jobs of the segment) per candidate."""
+    _, _, jobs = world
+    order, _, _, places = state
+    candidates, _, mask, nodes, available, num_available = view
     longest, last = order[b, at], end - first - 1
     least = places[b, TOTAL, available[b, num_available[b] - 1]]
     work = places[b, COMPLETION, last] - start
@@ -444,22 +357,11 @@ def _write_places(
 
 
 @part
-def _write_estimates(
-    b,
-    s,
-    first,
-    end,
-    start,
-    at,
-    per_time,
-    jobs,
-    order,
-    places,
-    candidates,
-    available,
-    num_available,
-):
+def _write_estimates(b, s, first, end, start, at, per_time, world, state, view):
     """Columns 11-13: both sides by modified due dates; O(jobs of the segment^2) per candidate."""
+    _, _, jobs = world
+    order, _, _, places = state
+    candidates, _, _, _, available, num_available = view
     due, least = jobs[s, order[b, at], DUE], np.iinfo(np.int64).max
     for i in range(num_available[b]):
         r = available[b, i]
@@ -505,23 +407,11 @@ def _mdd_cost(b, s, count, now, jobs, places):
 
 
 @part
-def _write_globals(
-    b,
-    s,
-    first,
-    end,
-    start,
-    at,
-    rise,
-    problems,
-    constants,
-    jobs,
-    order,
-    progress,
-    num_available,
-    columns,
-):
+def _write_globals(b, s, first, end, start, at, rise, world, state, view):
     """The global columns; O(jobs of the segment)."""
+    problems, constants, jobs = world
+    order, _, progress, _ = state
+    _, columns, _, _, _, num_available = view
     n, size, per_time = problems[s, NUM_JOBS], end - first, constants[s, PER_TIME]
     longest = order[b, at]
     work = due = tardy = 0

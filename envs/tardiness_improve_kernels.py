@@ -39,54 +39,37 @@ def pack(arrays):
 @kernel
 def begin(a, rows, skip_forced):
     """Reset the given rows to the first sequence of their instances; O(n^2) for the gains."""
-    problems, constants, jobs, slot = a.problems, a.constants, a.jobs, a.slot
-    order, ends, place, progress = a.order, a.ends, a.place, a.progress
-    candidates, columns, mask, nodes = a.candidates, a.globals, a.action_mask, a.candidate_nodes
-    available, num_available, initial_value = a.available, a.num_available, a.initial_value
+    world = (a.problems, a.constants, a.jobs)
+    state = (a.order, a.ends, a.place, a.progress)
+    view = (a.candidates, a.globals, a.action_mask, a.candidate_nodes, a.available, a.num_available)
+    problems, order, progress, initial_value = a.problems, a.order, a.progress, a.initial_value
     for b in rows:
-        s = slot[b]
-        _clear(b, candidates, mask, nodes, available, num_available)
+        s = a.slot[b]
+        _clear(b, view)
         n = problems[s, NUM_JOBS]
         for k in range(n):
             order[b, k] = a.first[s, k]
         progress[b, MOVES_LEFT] = problems[s, MOVES]
         progress[b, CHOSEN] = -1
         progress[b, COST] = 0
-        progress[b, COST] = _timed(b, s, 0, n - 1, jobs, order, ends, place)
+        progress[b, COST] = _timed(b, s, 0, n - 1, world, state)
         a.value[b] = initial_value[b] = progress[b, COST]
-        a.scale[b] = constants[s, SCALE]
+        a.scale[b] = a.constants[s, SCALE]
         a.reward[b] = 0.0
         a.infeasible[b] = 0
-        _decide(
-            b,
-            s,
-            skip_forced,
-            initial_value[b],
-            problems,
-            constants,
-            jobs,
-            order,
-            ends,
-            place,
-            progress,
-            candidates,
-            columns,
-            mask,
-            nodes,
-            available,
-            num_available,
-        )
-        a.done[b] = num_available[b] == 0
+        _decide(b, s, skip_forced, initial_value[b], world, state, view)
+        a.done[b] = a.num_available[b] == 0
 
 
 @kernel
 def advance(a, actions, skip_forced):
     """Choose a job or its move in every row; O(n^2) per decision for the exact gains."""
-    problems, constants, jobs, slot = a.problems, a.constants, a.jobs, a.slot
-    order, ends, place, progress = a.order, a.ends, a.place, a.progress
-    candidates, columns, mask, nodes = a.candidates, a.globals, a.action_mask, a.candidate_nodes
-    available, num_available, initial_value = a.available, a.num_available, a.initial_value
-    value, reward, scale, infeasible, done = a.value, a.reward, a.scale, a.infeasible, a.done
+    world = (a.problems, a.constants, a.jobs)
+    state = (a.order, a.ends, a.place, a.progress)
+    view = (a.candidates, a.globals, a.action_mask, a.candidate_nodes, a.available, a.num_available)
+    problems, progress, mask, slot = a.problems, a.progress, a.action_mask, a.slot
+    value, initial_value, num_available = a.value, a.initial_value, a.num_available
+    reward, scale, infeasible, done = a.reward, a.scale, a.infeasible, a.done
     for b in range(len(actions)):
         reward[b] = 0.0
         if done[b]:
@@ -95,28 +78,10 @@ def advance(a, actions, skip_forced):
         s = slot[b]
         before = value[b]
         feasible = 0 <= action < 2 * problems[s, NUM_JOBS] + 1 and mask[b, action] != 0
-        _clear(b, candidates, mask, nodes, available, num_available)
+        _clear(b, view)
         if feasible:
-            _play(b, s, action, jobs, order, ends, place, progress)
-            _decide(
-                b,
-                s,
-                skip_forced,
-                initial_value[b],
-                problems,
-                constants,
-                jobs,
-                order,
-                ends,
-                place,
-                progress,
-                candidates,
-                columns,
-                mask,
-                nodes,
-                available,
-                num_available,
-            )
+            _play(b, s, action, world, state)
+            _decide(b, s, skip_forced, initial_value[b], world, state, view)
             value[b] = progress[b, COST]
         else:
             value[b] = max(np.float64(problems[s, UPPER_BOUND]), before)
@@ -126,8 +91,9 @@ def advance(a, actions, skip_forced):
 
 
 @part
-def _clear(b, candidates, mask, nodes, available, num_available):
+def _clear(b, view):
     """Take the last decision's candidates out of the view."""
+    candidates, _, mask, nodes, available, num_available = view
     for i in range(num_available[b]):
         action = available[b, i]
         mask[b, action] = 0
@@ -139,8 +105,10 @@ def _clear(b, candidates, mask, nodes, available, num_available):
 
 
 @part
-def _timed(b, s, first, last, jobs, order, ends, place):
+def _timed(b, s, first, last, world, state):
     """Write places and completions of the positions ``first..last``; returns their cost."""
+    _, _, jobs = world
+    order, ends, place, _ = state
     end = ends[b, first - 1] if first > 0 else 0
     cost = 0
     for k in range(first, last + 1):
@@ -153,8 +121,10 @@ def _timed(b, s, first, last, jobs, order, ends, place):
 
 
 @part
-def _play(b, s, action, jobs, order, ends, place, progress):
+def _play(b, s, action, world, state):
     """Stop (0), choose a job (odd), swap the chosen one (odd) or insert it (even)."""
+    _, _, jobs = world
+    order, ends, place, progress = state
     if action == 0:
         progress[b, MOVES_LEFT] = 0
         return
@@ -175,7 +145,7 @@ def _play(b, s, action, jobs, order, ends, place, progress):
             order[b, k] = order[b, k + step]
             k += step
         order[b, q] = chosen
-    progress[b, COST] += _timed(b, s, first, last, jobs, order, ends, place) - before
+    progress[b, COST] += _timed(b, s, first, last, world, state) - before
     progress[b, CHOSEN] = -1
     progress[b, MOVES_LEFT] -= 1
 
@@ -187,26 +157,10 @@ def _cost(s, j, end, jobs):
 
 
 @part
-def _decide(
-    b,
-    s,
-    skip_forced,
-    initial_value,
-    problems,
-    constants,
-    jobs,
-    order,
-    ends,
-    place,
-    progress,
-    candidates,
-    columns,
-    mask,
-    nodes,
-    available,
-    num_available,
-):
+def _decide(b, s, skip_forced, initial_value, world, state, view):
     """Write the next decision, playing forced ones on the way if asked."""
+    problems, constants, _ = world
+    _, _, _, progress = state
     n = problems[s, NUM_JOBS]
     while progress[b, MOVES_LEFT] > 0:
         if progress[b, CHOSEN] < 0:
@@ -216,83 +170,26 @@ def _decide(
             forced = n == 2
             action = 1 + 2 * (1 - progress[b, CHOSEN])
         if forced and skip_forced:
-            _play(b, s, action, jobs, order, ends, place, progress)
+            _play(b, s, action, world, state)
             continue
         per_time, per_weight = constants[s, PER_TIME], constants[s, PER_WEIGHT]
         per_cost = 1.0 / constants[s, SCALE]
         if progress[b, CHOSEN] < 0:
-            _write_jobs(
-                b,
-                s,
-                n,
-                per_time,
-                per_weight,
-                per_cost,
-                jobs,
-                order,
-                ends,
-                place,
-                candidates,
-                mask,
-                nodes,
-                available,
-                num_available,
-            )
+            _write_jobs(b, s, n, per_time, per_weight, per_cost, world, state, view)
         else:
             _write_moves(
-                b,
-                s,
-                n,
-                progress[b, CHOSEN],
-                per_time,
-                per_weight,
-                per_cost,
-                jobs,
-                order,
-                ends,
-                place,
-                candidates,
-                mask,
-                nodes,
-                available,
-                num_available,
+                b, s, n, progress[b, CHOSEN], per_time, per_weight, per_cost, world, state, view
             )
-        _write_globals(
-            b,
-            s,
-            initial_value,
-            problems,
-            constants,
-            jobs,
-            order,
-            ends,
-            place,
-            progress,
-            num_available,
-            columns,
-        )
+        _write_globals(b, s, initial_value, world, state, view)
         return
 
 
 @part
-def _write_jobs(
-    b,
-    s,
-    n,
-    per_time,
-    per_weight,
-    per_cost,
-    jobs,
-    order,
-    ends,
-    place,
-    candidates,
-    mask,
-    nodes,
-    available,
-    num_available,
-):
+def _write_jobs(b, s, n, per_time, per_weight, per_cost, world, state, view):
     """The candidates of the first phase: to stop, or the job that moves; O(n^2)."""
+    _, _, jobs = world
+    order, ends, place, _ = state
+    candidates, _, mask, nodes, available, num_available = view
     available[b, 0] = 0
     mask[b, 0] = 1
     candidates[b, 0, 0] = 1.0
@@ -302,7 +199,7 @@ def _write_jobs(
     for j in range(n):
         k = place[b, j]
         _write_job(
-            b, s, n, j, k, per_time, per_weight, per_cost, jobs, ends, candidates[b, 1 + 2 * j]
+            b, s, n, j, k, per_time, per_weight, per_cost, candidates[b, 1 + 2 * j], world, state
         )
         best, gain = np.iinfo(np.int64).min, _cost(s, j, ends[b, k], jobs)
         time = jobs[s, j, TIME]
@@ -326,8 +223,10 @@ def _write_jobs(
 
 
 @part
-def _write_job(b, s, n, j, k, per_time, per_weight, per_cost, jobs, ends, c):
+def _write_job(b, s, n, j, k, per_time, per_weight, per_cost, c, world, state):
     """Columns 4-9, of job ``j`` in position ``k``."""
+    _, _, jobs = world
+    _, ends, _, _ = state
     late = ends[b, k] - jobs[s, j, DUE]
     c[4] = jobs[s, j, TIME] * per_time
     c[5] = jobs[s, j, WEIGHT] * per_weight
@@ -338,28 +237,14 @@ def _write_job(b, s, n, j, k, per_time, per_weight, per_cost, jobs, ends, c):
 
 
 @part
-def _write_moves(
-    b,
-    s,
-    n,
-    chosen,
-    per_time,
-    per_weight,
-    per_cost,
-    jobs,
-    order,
-    ends,
-    place,
-    candidates,
-    mask,
-    nodes,
-    available,
-    num_available,
-):
+def _write_moves(b, s, n, chosen, per_time, per_weight, per_cost, world, state, view):
     """The candidates of the second phase: swaps and insertions of the chosen job; O(n^2).
 
     An insertion next to the chosen job is the swap of the two, and not offered a second time.
     """
+    _, _, jobs = world
+    order, ends, place, _ = state
+    candidates, _, mask, _, available, num_available = view
     k, time = place[b, chosen], jobs[s, chosen, TIME]
     shifted = 0  # by how much the jobs between lose when they make room for an insertion
     for step in range(1, n - k):
@@ -367,9 +252,7 @@ def _write_moves(
         shifted += _cost(s, order[b, q], ends[b, q] - time, jobs)
         shifted -= _cost(s, order[b, q], ends[b, q], jobs)
         loss = shifted + _cost(s, chosen, ends[b, q], jobs)
-        _write_move(
-            b, s, k, q, chosen, loss, per_cost, n, jobs, order, ends, candidates, mask, nodes
-        )
+        _write_move(b, s, k, q, chosen, loss, per_cost, n, world, state, view)
     shifted = 0
     for step in range(1, k + 1):
         q = k - step
@@ -377,16 +260,14 @@ def _write_moves(
         shifted -= _cost(s, order[b, q], ends[b, q], jobs)
         end = ends[b, q] - jobs[s, order[b, q], TIME] + time
         loss = shifted + _cost(s, chosen, end, jobs)
-        _write_move(
-            b, s, k, q, chosen, loss, per_cost, n, jobs, order, ends, candidates, mask, nodes
-        )
+        _write_move(b, s, k, q, chosen, loss, per_cost, n, world, state, view)
     count = 0
     for action in range(1, 2 * n + 1):
         if mask[b, action]:
             j = (action - 1) // 2
             q = place[b, j]
             _write_job(
-                b, s, n, j, q, per_time, per_weight, per_cost, jobs, ends, candidates[b, action]
+                b, s, n, j, q, per_time, per_weight, per_cost, candidates[b, action], world, state
             )
             available[b, count] = action
             count += 1
@@ -394,11 +275,14 @@ def _write_moves(
 
 
 @part
-def _write_move(b, s, k, q, chosen, loss, per_cost, n, jobs, order, ends, candidates, mask, nodes):
+def _write_move(b, s, k, q, chosen, loss, per_cost, n, world, state, view):
     """Columns 1-3 of the swap and of the insertion of the chosen job to position ``q``.
 
     ``loss`` is what the insertion costs more than before, but for the chosen job's cost before.
     """
+    _, _, jobs = world
+    order, ends, _, _ = state
+    candidates, _, mask, nodes, _, _ = view
     j = order[b, q]
     swap, insertion = 1 + 2 * j, 2 + 2 * j
     before = _cost(s, chosen, ends[b, k], jobs)
@@ -425,21 +309,11 @@ def _write_move(b, s, k, q, chosen, loss, per_cost, n, jobs, order, ends, candid
 
 
 @part
-def _write_globals(
-    b,
-    s,
-    initial_value,
-    problems,
-    constants,
-    jobs,
-    order,
-    ends,
-    place,
-    progress,
-    num_available,
-    columns,
-):
+def _write_globals(b, s, initial_value, world, state, view):
     """The global columns; O(n)."""
+    problems, constants, jobs = world
+    order, ends, place, progress = state
+    _, columns, _, _, _, num_available = view
     n, chosen = problems[s, NUM_JOBS], progress[b, CHOSEN]
     tardy = 0
     for k in range(n):

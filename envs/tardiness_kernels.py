@@ -69,46 +69,19 @@ def count_dominators(jobs, num_jobs, found):
 @kernel
 def begin(a, rows, skip_forced):
     """Reset the given rows to the start of their instances; O(n) per row."""
-    problems, constants, jobs, keys = a.problems, a.constants, a.jobs, a.keys
-    setups, after, firsts, slot = a.setups, a.after, a.firsts, a.slot
-    clock, waiting, counts, sequence = a.clock, a.waiting, a.counts, a.sequence
-    candidates, columns, mask, nodes = a.candidates, a.globals, a.action_mask, a.candidate_nodes
-    available, num_available, value, initial_value = (
-        a.available,
-        a.num_available,
-        a.value,
-        a.initial_value,
-    )
+    world = (a.problems, a.constants, a.jobs, a.keys, a.setups, a.after)
+    state = (a.clock, a.waiting, a.counts, a.sequence)
+    view = (a.candidates, a.globals, a.action_mask, a.candidate_nodes, a.available, a.num_available)
+    value, initial_value, num_available = a.value, a.initial_value, a.num_available
     for b in rows:
-        s = slot[b]
-        _clear(b, candidates, mask, nodes, available, num_available)
-        _reset(b, s, problems, jobs, firsts, clock, waiting, counts, sequence)
-        initial_value[b] = _value(b, s, problems, jobs, clock, waiting)
-        a.scale[b] = constants[s, SCALE]
+        s = a.slot[b]
+        _clear(b, view)
+        _reset(b, s, a.firsts, world, state)
+        initial_value[b] = _value(b, s, world, state)
+        a.scale[b] = a.constants[s, SCALE]
         a.reward[b] = 0.0
         a.infeasible[b] = 0
-        value[b] = _decide(
-            b,
-            s,
-            skip_forced,
-            initial_value[b],
-            problems,
-            constants,
-            jobs,
-            keys,
-            setups,
-            after,
-            clock,
-            waiting,
-            counts,
-            sequence,
-            candidates,
-            columns,
-            mask,
-            nodes,
-            available,
-            num_available,
-        )
+        value[b] = _decide(b, s, skip_forced, initial_value[b], world, state, view)
         initial_value[b] = value[b]
         a.done[b] = num_available[b] == 0
 
@@ -116,17 +89,12 @@ def begin(a, rows, skip_forced):
 @kernel
 def advance(a, actions, skip_forced):
     """Play one action in every row; O(n) per decision, and O(columns) per candidate."""
-    problems, constants, jobs, keys = a.problems, a.constants, a.jobs, a.keys
-    setups, after, slot = a.setups, a.after, a.slot
-    clock, waiting, counts, sequence = a.clock, a.waiting, a.counts, a.sequence
-    candidates, columns, mask, nodes = a.candidates, a.globals, a.action_mask, a.candidate_nodes
-    available, num_available, value, initial_value = (
-        a.available,
-        a.num_available,
-        a.value,
-        a.initial_value,
-    )
-    reward, scale, infeasible, done = a.reward, a.scale, a.infeasible, a.done
+    world = (a.problems, a.constants, a.jobs, a.keys, a.setups, a.after)
+    state = (a.clock, a.waiting, a.counts, a.sequence)
+    view = (a.candidates, a.globals, a.action_mask, a.candidate_nodes, a.available, a.num_available)
+    problems, mask, slot, num_available = a.problems, a.action_mask, a.slot, a.num_available
+    value, initial_value, infeasible = a.value, a.initial_value, a.infeasible
+    reward, scale, done = a.reward, a.scale, a.done
     for b in range(len(actions)):
         reward[b] = 0.0
         if done[b]:
@@ -135,34 +103,11 @@ def advance(a, actions, skip_forced):
         s = slot[b]
         before = value[b]
         if 0 <= j < problems[s, NUM_JOBS] and mask[b, j] != 0:
-            _clear_job(b, j, candidates, mask, nodes)
-            _schedule(
-                b, s, j, problems, jobs, setups, after, clock, waiting, counts, sequence, candidates
-            )
-            value[b] = _decide(
-                b,
-                s,
-                skip_forced,
-                initial_value[b],
-                problems,
-                constants,
-                jobs,
-                keys,
-                setups,
-                after,
-                clock,
-                waiting,
-                counts,
-                sequence,
-                candidates,
-                columns,
-                mask,
-                nodes,
-                available,
-                num_available,
-            )
+            _clear_job(b, j, view)
+            _schedule(b, s, j, world, state, view)
+            value[b] = _decide(b, s, skip_forced, initial_value[b], world, state, view)
         else:
-            _clear(b, candidates, mask, nodes, available, num_available)
+            _clear(b, view)
             value[b] = max(np.float64(problems[s, UPPER_BOUND]), before)
             infeasible[b] = 1
         done[b] = num_available[b] == 0
@@ -170,15 +115,17 @@ def advance(a, actions, skip_forced):
 
 
 @part
-def _clear(b, candidates, mask, nodes, available, num_available):
+def _clear(b, view):
     """Take the last decision's candidates out of the view."""
+    _, _, _, _, available, num_available = view
     for i in range(num_available[b]):
-        _clear_job(b, available[b, i], candidates, mask, nodes)
+        _clear_job(b, available[b, i], view)
     num_available[b] = 0
 
 
 @part
-def _clear_job(b, j, candidates, mask, nodes):
+def _clear_job(b, j, view):
+    candidates, _, mask, nodes, _, _ = view
     mask[b, j] = 0
     for column in range(candidates.shape[2]):
         candidates[b, j, column] = 0.0
@@ -196,8 +143,10 @@ def _dominates(i, j, jobs):
 
 
 @part
-def _reset(b, s, problems, jobs, firsts, clock, waiting, counts, sequence):
+def _reset(b, s, firsts, world, state):
     """Write the initial state of a row."""
+    problems, _, jobs, _, _, _ = world
+    clock, waiting, counts, sequence = state
     n = problems[s, NUM_JOBS]
     weight = due = 0
     for j in range(n):
@@ -217,8 +166,11 @@ def _reset(b, s, problems, jobs, firsts, clock, waiting, counts, sequence):
 
 
 @part
-def _schedule(b, s, j, problems, jobs, setups, after, clock, waiting, counts, sequence, candidates):
+def _schedule(b, s, j, world, state, view):
     """Let job ``j`` follow the last one, and take it from the waiting jobs."""
+    problems, _, jobs, _, setups, after = world
+    clock, waiting, counts, sequence = state
+    candidates, _, _, _, _, _ = view
     start = max(clock[b, NOW], jobs[s, j, RELEASE])
     if problems[s, SETUPS]:
         start += setups[s, clock[b, LAST] + 1, j]
@@ -249,8 +201,10 @@ def _schedule(b, s, j, problems, jobs, setups, after, clock, waiting, counts, se
 
 
 @part
-def _value(b, s, problems, jobs, clock, waiting):
+def _value(b, s, world, state):
     """Cost so far, and the tardiness that the waiting jobs cannot avoid."""
+    problems, _, jobs, _, _, _ = world
+    clock, waiting, _, _ = state
     now, value = clock[b, NOW], clock[b, COST]
     for i in range(problems[s, NUM_JOBS] - clock[b, COUNT]):
         j = waiting[b, i]
@@ -260,114 +214,32 @@ def _value(b, s, problems, jobs, clock, waiting):
 
 
 @part
-def _decide(
-    b,
-    s,
-    skip_forced,
-    initial_value,
-    problems,
-    constants,
-    jobs,
-    keys,
-    setups,
-    after,
-    clock,
-    waiting,
-    counts,
-    sequence,
-    candidates,
-    columns,
-    mask,
-    nodes,
-    available,
-    num_available,
-):
+def _decide(b, s, skip_forced, initial_value, world, state, view):
     """Write the next decision, playing forced ones on the way if asked; returns the value."""
+    problems, _, _, _, _, _ = world
+    clock, _, _, _ = state
+    candidates, _, _, _, available, num_available = view
     while clock[b, COUNT] < problems[s, NUM_JOBS]:
-        count = _find_candidates(
-            b,
-            s,
-            problems,
-            jobs,
-            clock,
-            waiting,
-            counts,
-            candidates,
-            mask,
-            nodes,
-            available,
-            num_available,
-        )
+        count = _find_candidates(b, s, world, state, view)
         if count > 1 or not skip_forced:
-            value, late_weight, least = _survey(
-                b,
-                s,
-                initial_value,
-                problems,
-                constants,
-                jobs,
-                clock,
-                waiting,
-                num_available,
-                columns,
-            )
-            _write_candidates(
-                b,
-                s,
-                problems,
-                constants,
-                jobs,
-                keys,
-                setups,
-                clock,
-                candidates,
-                mask,
-                nodes,
-                available,
-                num_available,
-            )
+            value, late_weight, least = _survey(b, s, initial_value, world, state, view)
+            _write_candidates(b, s, world, state, view)
             if candidates.shape[2] > NUM_MINIMAL:
-                _write_indices(
-                    b,
-                    s,
-                    late_weight,
-                    least,
-                    problems,
-                    constants,
-                    jobs,
-                    keys,
-                    clock,
-                    counts,
-                    candidates,
-                    available,
-                    num_available,
-                )
+                _write_indices(b, s, late_weight, least, world, state, view)
             return value
         j = available[b, 0]
-        _clear_job(b, j, candidates, mask, nodes)
-        _schedule(
-            b, s, j, problems, jobs, setups, after, clock, waiting, counts, sequence, candidates
-        )
+        _clear_job(b, j, view)
+        _schedule(b, s, j, world, state, view)
     num_available[b] = 0
     return clock[b, COST]
 
 
 @part
-def _find_candidates(
-    b,
-    s,
-    problems,
-    jobs,
-    clock,
-    waiting,
-    counts,
-    candidates,
-    mask,
-    nodes,
-    available,
-    num_available,
-):
+def _find_candidates(b, s, world, state, view):
     """List the waiting jobs that the mask allows; all of them where it would allow none."""
+    problems, _, jobs, _, _, _ = world
+    clock, waiting, counts, _ = state
+    _, _, mask, _, available, num_available = view
     waits, kind = problems[s, NUM_JOBS] - clock[b, COUNT], problems[s, MASK]
     if kind == 0:
         for i in range(waits):
@@ -385,7 +257,7 @@ def _find_candidates(
             available[b, count] = j
             count += 1
         elif mask[b, j]:
-            _clear_job(b, j, candidates, mask, nodes)
+            _clear_job(b, j, view)
     if count == 0:
         for i in range(waits):
             available[b, i] = waiting[b, i]
@@ -410,22 +282,11 @@ def _swap_improves(b, s, j, jobs, clock):
 
 
 @part
-def _write_candidates(
-    b,
-    s,
-    problems,
-    constants,
-    jobs,
-    keys,
-    setups,
-    clock,
-    candidates,
-    mask,
-    nodes,
-    available,
-    num_available,
-):
+def _write_candidates(b, s, world, state, view):
     """Columns 0-6; what does not change is written when a job becomes available."""
+    problems, constants, jobs, keys, setups, _ = world
+    clock, _, _, _ = state
+    candidates, _, mask, nodes, available, num_available = view
     now, per_time = clock[b, NOW], constants[s, PER_TIME]
     for i in range(num_available[b]):
         j = available[b, i]
@@ -454,12 +315,15 @@ def _write_candidates(
 
 
 @part
-def _survey(b, s, initial_value, problems, constants, jobs, clock, waiting, num_available, columns):
+def _survey(b, s, initial_value, world, state, view):
     """Write the global columns; O(n).
 
     Returns the value of the state, the weight of the waiting jobs that end late whatever happens,
     and the least modified due date, seen from now.
     """
+    problems, constants, jobs, _, _, _ = world
+    clock, waiting, _, _ = state
+    _, columns, _, _, _, num_available = view
     n, now, per_time = problems[s, NUM_JOBS], clock[b, NOW], constants[s, PER_TIME]
     waits, work, value = n - clock[b, COUNT], clock[b, WORK_LEFT], clock[b, COST]
     longest = late = late_weight = 0
@@ -491,22 +355,11 @@ def _survey(b, s, initial_value, problems, constants, jobs, clock, waiting, num_
 
 
 @part
-def _write_indices(
-    b,
-    s,
-    late_weight,
-    least,
-    problems,
-    constants,
-    jobs,
-    keys,
-    clock,
-    counts,
-    candidates,
-    available,
-    num_available,
-):
+def _write_indices(b, s, late_weight, least, world, state, view):
     """Columns 7-19; O(1) per candidate."""
+    problems, constants, jobs, keys, _, _ = world
+    clock, _, counts, _ = state
+    candidates, _, _, _, available, num_available = view
     now, per_time = clock[b, NOW], constants[s, PER_TIME]
     waits, work = problems[s, NUM_JOBS] - clock[b, COUNT], clock[b, WORK_LEFT]
     per_waiting = 1.0 / waits
