@@ -16,6 +16,10 @@ The *mask* decides which of the waiting jobs are candidates:
   sequence contains such a pair, so every optimum stays. Where no job would remain (the sequence so
   far is not the beginning of an optimum) all do. Without setups and noise.
 
+With ``arrivals``, a job becomes known at its release. Only the jobs that have arrived are
+candidates; the machine never waits for a job that is still to come, and if none is there, the next
+decision is taken when the next one arrives. No column and no reward tells of jobs to come.
+
 With stochastic durations, decisions are taken when the last job has ended: the clock shows realised
 times, the waiting jobs their expected ones, and the value is the same formula, but no bound.
 """
@@ -110,6 +114,7 @@ class TardinessSimulator(SingleMachineSimulator):
         num_rows: Number of episodes, B.
         size: Padded ``jobs`` and ``setup_rows`` (1 without setups, else one more than jobs).
         mask: ``all``, ``emmons`` or ``adjacent``.
+        arrivals: Whether a job is unknown before its release; with the mask ``all`` alone.
         columns: ``full`` or ``minimal``.
         **common: See :class:`Simulator`.
 
@@ -127,18 +132,21 @@ class TardinessSimulator(SingleMachineSimulator):
         size: Mapping[str, int],
         *,
         mask: str = "all",
+        arrivals: bool = False,
         columns: str = "full",
         **common: Any,
     ) -> None:
         if mask not in MASKS:
             raise ValueError(f"mask {mask!r}, expected one of: {', '.join(MASKS)}.")
+        if arrivals and mask != "all":
+            raise ValueError(f"mask {mask!r} with arrivals, expected mask 'all'.")
         if columns not in ("full", "minimal"):
             raise ValueError(f"columns {columns!r}, expected 'full' or 'minimal'.")
         if mask == "emmons" and size["jobs"] > _MOST_RELATED:
             raise ValueError(
                 f"mask 'emmons' with up to {size['jobs']} jobs, expected at most {_MOST_RELATED}."
             )
-        self.mask = mask
+        self.mask, self.arrivals = mask, arrivals
         self.candidate_columns = FULL_COLUMNS if columns == "full" else MINIMAL_COLUMNS
         super().__init__(num_rows, size, **common)
 
@@ -164,10 +172,10 @@ class TardinessSimulator(SingleMachineSimulator):
             "keys": np.zeros((slots, n, 4), "f8"),
             "setups": np.zeros((slots, self.size["setup_rows"], n), "i8"),
             "after": np.zeros((slots, related, related), "i1"),
-            "firsts": np.zeros((slots, 2, n), "i4"),
+            "firsts": np.zeros((slots, 3, n), "i4"),
         }
         state: Arrays = {
-            "clock": np.zeros((rows, 8), "i8"),
+            "clock": np.zeros((rows, 9), "i8"),
             "waiting": np.zeros((rows, n), "i4"),
             "counts": np.zeros((rows, 4, n), "i4"),
             "sequence": np.full((rows, n), -1, "i8"),
@@ -194,13 +202,14 @@ class TardinessSimulator(SingleMachineSimulator):
         d["setups"][slot] = 0
         if setups is not None:
             d["setups"][slot, : n + 1, :n] = setups
-        d["problems"][slot, :6] = (
+        d["problems"][slot, :7] = (
             n,
             MASKS[self.mask],
             instance.release_dates is not None,
             setups is not None,
             p.sum(),
             upper_bound(instance),
+            self.arrivals,
         )
         self._write_units(slot, instance, edd)
         self._write_relations(slot, instance, spt)
@@ -221,15 +230,18 @@ class TardinessSimulator(SingleMachineSimulator):
         keys[:n, 3] = 0.5 / p
 
     def _write_relations(self, slot: int, instance: TardinessInstance, spt: IntArray) -> None:
-        """How many jobs dominate each job, and how many are to precede it."""
+        """How many jobs dominate each job and are to precede it, and the order of their arrival."""
         firsts, n = self.data["firsts"][slot], instance.num_jobs
+        firsts[kernels.ORDER, :n] = np.arange(n)
+        if self.arrivals and instance.release_dates is not None:
+            firsts[kernels.ORDER, :n] = np.argsort(instance.release_dates, kind="stable")
         if self.candidate_columns is FULL_COLUMNS:
-            kernels.count_dominators(self.data["jobs"][slot], n, firsts[0])
+            kernels.count_dominators(self.data["jobs"][slot], n, firsts[kernels.DOMINATED_BY])
         if self.mask == "emmons":
             after = np.zeros((n, n), "i1")
             emmons(instance.processing_times, instance.due_dates, spt, after)
             self.data["after"][slot, :n, :n] = after
-            firsts[1, :n] = after.sum(axis=0)
+            firsts[kernels.PRECEDED_BY, :n] = after.sum(axis=0)
 
     def begin_rows(self, rows: IntArray) -> None:
         """Reset the given rows."""
@@ -377,14 +389,18 @@ class TardinessEnv(SchedulingEnv):
     ``instance``: what to schedule (see :class:`SchedulingEnv`); ``mode``; ``observation``:
     ``"candidates"`` or ``"graph"``; ``limits``: padded ``jobs`` (and ``setup_rows`` in
     ``dispatch``); ``skip_forced``: play decisions with one candidate. In ``dispatch``: ``mask``:
-    ``"all"`` (default), ``"emmons"``, ``"adjacent"``; in ``dispatch`` and ``decompose``:
+    ``"all"`` (default), ``"emmons"``, ``"adjacent"``, and ``arrivals``: jobs are unknown before
+    their release; in ``dispatch`` and ``decompose``:
     ``columns``: ``"full"`` or ``"minimal"``; in ``improve``: ``moves``, by default the number of
     jobs.
 
+    With ``arrivals``, columns that speak of the waiting jobs speak of those that have arrived.
+
     Weights are refused by ``decompose``, release dates, setups and stochastic durations by
     ``decompose`` and ``improve``. Any sequence is replayed exactly by ``dispatch`` with the mask
-    ``"all"``, and by ``improve`` with the default of ``moves``. By ``decompose`` it is replayed at
-    no greater cost, and is not expressible where every allowed place costs more.
+    ``"all"`` and without arrivals, and by ``improve`` with the default of ``moves``. By
+    ``decompose`` it is replayed at no greater cost, and is not expressible where every allowed
+    place costs more.
 
     ## Version History
     v0: initial version.

@@ -14,16 +14,19 @@ MASKS = {"all": 0, "emmons": 1, "adjacent": 2}
 
 # The arrays, and what stands in their last axis.
 # ``problems`` (S, 8)
-NUM_JOBS, MASK, RELEASES, SETUPS, WORK, UPPER_BOUND = range(6)
+NUM_JOBS, MASK, RELEASES, SETUPS, WORK, UPPER_BOUND, ARRIVALS = range(7)
 # ``constants`` (S, 3): 1 / unit of time, 1 / unit of weight, unit of the rewards
 PER_TIME, PER_WEIGHT, SCALE = range(3)
 # ``jobs`` (S, n, 8); HEAD is the time from release to completion at least; ranks are distinct
 TIME, DUE, WEIGHT, RELEASE, REALISED, HEAD, EDD, SPT = range(8)
 # ``keys`` (S, n, 4): in units, w / p, its logarithm and 1 / w; and 1 / 2 p
 WSPT, LOG_WSPT, PER_OWN_WEIGHT, PER_TWO_TIMES = range(4)
-# ``clock`` (B, 8); BEFORE is the time before the last job, the last three are of the waiting jobs
-NOW, BEFORE, LAST, COST, COUNT, WORK_LEFT, WEIGHT_LEFT, DUE_LEFT = range(8)
-# ``counts`` (B, 4, n), of the waiting jobs: due earlier, shorter, dominating, to precede the job
+# ``firsts`` (S, 3, n): how many jobs dominate a job, and are to precede it; the jobs by arrival
+DOMINATED_BY, PRECEDED_BY, ORDER = range(3)
+# ``clock`` (B, 9); BEFORE is the time before the last job. The first KNOWN of the waiting jobs have
+# arrived (all, unless the row plays arrivals), and the last three are of these
+NOW, BEFORE, LAST, COST, COUNT, KNOWN, WORK_LEFT, WEIGHT_LEFT, DUE_LEFT = range(9)
+# ``counts`` (B, 4, n), of the known jobs: due earlier, shorter, dominating, to precede the job
 EARLIER, SHORTER, DOMINATORS, BLOCKERS = range(4)
 
 #: Number of the minimal columns.
@@ -148,21 +151,55 @@ def _reset(b, s, firsts, world, state):
     problems, _, jobs, _, _, _ = world
     clock, waiting, counts, sequence = state
     n = problems[s, NUM_JOBS]
+    clock[b] = 0
+    clock[b, LAST] = -1
+    for j in range(n):
+        waiting[b, j] = firsts[s, ORDER, j]
+        sequence[b, j] = -1
+    if problems[s, ARRIVALS]:
+        return
     weight = due = 0
     for j in range(n):
-        waiting[b, j] = j
-        sequence[b, j] = -1
         counts[b, EARLIER, j] = jobs[s, j, EDD]
         counts[b, SHORTER, j] = jobs[s, j, SPT]
-        counts[b, DOMINATORS, j] = firsts[s, 0, j]
-        counts[b, BLOCKERS, j] = firsts[s, 1, j]
+        counts[b, DOMINATORS, j] = firsts[s, DOMINATED_BY, j]
+        counts[b, BLOCKERS, j] = firsts[s, PRECEDED_BY, j]
         weight += jobs[s, j, WEIGHT]
         due += jobs[s, j, DUE]
-    clock[b, NOW] = clock[b, BEFORE] = clock[b, COST] = clock[b, COUNT] = 0
-    clock[b, LAST] = -1
+    clock[b, KNOWN] = n
     clock[b, WORK_LEFT] = problems[s, WORK]
     clock[b, WEIGHT_LEFT] = weight
     clock[b, DUE_LEFT] = due
+
+
+@part
+def _arrive(b, s, count_all, world, state):
+    """Let the jobs arrive that are released by now, or, if none waits, wait for the next.
+
+    O(known jobs) per arrival, if all is counted.
+    """
+    problems, _, jobs, _, _, _ = world
+    clock, waiting, counts, _ = state
+    waits, known = problems[s, NUM_JOBS] - clock[b, COUNT], clock[b, KNOWN]
+    if known == 0:
+        clock[b, NOW] = max(clock[b, NOW], jobs[s, waiting[b, 0], RELEASE])
+    while known < waits and jobs[s, waiting[b, known], RELEASE] <= clock[b, NOW]:
+        j = waiting[b, known]
+        clock[b, WORK_LEFT] += jobs[s, j, TIME]
+        clock[b, WEIGHT_LEFT] += jobs[s, j, WEIGHT]
+        clock[b, DUE_LEFT] += jobs[s, j, DUE]
+        counts[b, :, j] = 0
+        for i in range(known if count_all else 0):
+            k = waiting[b, i]
+            due_later, longer = jobs[s, j, EDD] < jobs[s, k, EDD], jobs[s, j, SPT] < jobs[s, k, SPT]
+            counts[b, EARLIER, k] += due_later
+            counts[b, EARLIER, j] += not due_later
+            counts[b, SHORTER, k] += longer
+            counts[b, SHORTER, j] += not longer
+            counts[b, DOMINATORS, k] += _dominates(j, k, jobs[s])
+            counts[b, DOMINATORS, j] += _dominates(k, j, jobs[s])
+        known += 1
+    clock[b, KNOWN] = known
 
 
 @part
@@ -181,6 +218,7 @@ def _schedule(b, s, j, world, state, view):
     clock[b, LAST] = j
     clock[b, COST] += jobs[s, j, WEIGHT] * max(0, end - jobs[s, j, DUE])
     clock[b, COUNT] += 1
+    clock[b, KNOWN] -= 1
     clock[b, WORK_LEFT] -= jobs[s, j, TIME]
     clock[b, WEIGHT_LEFT] -= jobs[s, j, WEIGHT]
     clock[b, DUE_LEFT] -= jobs[s, j, DUE]
@@ -193,7 +231,7 @@ def _schedule(b, s, j, world, state, view):
         for i in range(problems[s, NUM_JOBS]):
             counts[b, BLOCKERS, i] -= after[s, j, i]
     if candidates.shape[2] > NUM_MINIMAL:
-        for i in range(count):
+        for i in range(clock[b, KNOWN]):
             k = waiting[b, i]
             counts[b, EARLIER, k] -= jobs[s, j, EDD] < jobs[s, k, EDD]
             counts[b, SHORTER, k] -= jobs[s, j, SPT] < jobs[s, k, SPT]
@@ -220,6 +258,8 @@ def _decide(b, s, skip_forced, initial_value, world, state, view):
     clock, _, _, _ = state
     candidates, _, _, _, available, num_available = view
     while clock[b, COUNT] < problems[s, NUM_JOBS]:
+        if problems[s, ARRIVALS]:
+            _arrive(b, s, candidates.shape[2] > NUM_MINIMAL, world, state)
         count = _find_candidates(b, s, world, state, view)
         if count > 1 or not skip_forced:
             value, late_weight, least = _survey(b, s, initial_value, world, state, view)
@@ -236,18 +276,18 @@ def _decide(b, s, skip_forced, initial_value, world, state, view):
 
 @part
 def _find_candidates(b, s, world, state, view):
-    """List the waiting jobs that the mask allows; all of them where it would allow none."""
+    """List the known jobs that the mask allows; all of them where it would allow none."""
     problems, _, jobs, _, _, _ = world
     clock, waiting, counts, _ = state
     _, _, mask, _, available, num_available = view
-    waits, kind = problems[s, NUM_JOBS] - clock[b, COUNT], problems[s, MASK]
+    known, kind = clock[b, KNOWN], problems[s, MASK]
     if kind == 0:
-        for i in range(waits):
+        for i in range(known):
             available[b, i] = waiting[b, i]
-        num_available[b] = waits
-        return waits
+        num_available[b] = known
+        return known
     count = 0
-    for i in range(waits):
+    for i in range(known):
         j = waiting[b, i]
         if kind == 1:
             allowed = counts[b, BLOCKERS, j] == 0
@@ -259,9 +299,9 @@ def _find_candidates(b, s, world, state, view):
         elif mask[b, j]:
             _clear_job(b, j, view)
     if count == 0:
-        for i in range(waits):
+        for i in range(known):
             available[b, i] = waiting[b, i]
-        count = waits
+        count = known
     num_available[b] = count
     return count
 
@@ -318,18 +358,18 @@ def _write_candidates(b, s, world, state, view):
 def _survey(b, s, initial_value, world, state, view):
     """Write the global columns; O(n).
 
-    Returns the value of the state, the weight of the waiting jobs that end late whatever happens,
-    and the least modified due date, seen from now.
+    Returns the value of the state, and of the known jobs the weight of those that end late whatever
+    happens and the least modified due date, seen from now.
     """
     problems, constants, jobs, _, _, _ = world
     clock, waiting, _, _ = state
     _, columns, _, _, _, num_available = view
     n, now, per_time = problems[s, NUM_JOBS], clock[b, NOW], constants[s, PER_TIME]
-    waits, work, value = n - clock[b, COUNT], clock[b, WORK_LEFT], clock[b, COST]
+    known, work, value = clock[b, KNOWN], clock[b, WORK_LEFT], clock[b, COST]
     longest = late = late_weight = 0
     first_due = last_due = jobs[s, waiting[b, 0], DUE]
     modified = np.iinfo(np.int64).max
-    for i in range(waits):
+    for i in range(known):
         j = waiting[b, i]
         time, due, weight = jobs[s, j, TIME], jobs[s, j, DUE], jobs[s, j, WEIGHT]
         longest = max(longest, time)
@@ -341,15 +381,19 @@ def _survey(b, s, initial_value, world, state, view):
         value += weight * max(0, tardiness)
         late += is_late
         late_weight += weight * is_late
-    columns[b, 0] = work / waits * per_time
+    for i in range(known, n - clock[b, COUNT]):  # those that have not arrived
+        j = waiting[b, i]
+        end = jobs[s, j, RELEASE] + jobs[s, j, HEAD]
+        value += jobs[s, j, WEIGHT] * max(0, end - jobs[s, j, DUE])
+    columns[b, 0] = work / known * per_time
     columns[b, 1] = longest * per_time
     columns[b, 2] = now * per_time
     columns[b, 3] = work * per_time
     columns[b, 4] = clock[b, COUNT] / n
     columns[b, 5] = num_available[b]
     columns[b, 6] = (value - initial_value) / constants[s, SCALE]
-    columns[b, 7] = late / waits
-    columns[b, 8] = 1.0 - (clock[b, DUE_LEFT] / waits - now) / work
+    columns[b, 7] = late / known
+    columns[b, 8] = 1.0 - (clock[b, DUE_LEFT] / known - now) / work
     columns[b, 9] = (last_due - first_due) / work
     return value, late_weight, modified
 
@@ -357,13 +401,13 @@ def _survey(b, s, initial_value, world, state, view):
 @part
 def _write_indices(b, s, late_weight, least, world, state, view):
     """Columns 7-19; O(1) per candidate."""
-    problems, constants, jobs, keys, _, _ = world
+    _, constants, jobs, keys, _, _ = world
     clock, _, counts, _ = state
     candidates, _, _, _, available, num_available = view
     now, per_time = clock[b, NOW], constants[s, PER_TIME]
-    waits, work = problems[s, NUM_JOBS] - clock[b, COUNT], clock[b, WORK_LEFT]
-    per_waiting = 1.0 / waits
-    per_mean = waits / work  # 1 / mean processing time of the waiting jobs
+    known, work = clock[b, KNOWN], clock[b, WORK_LEFT]
+    per_known = 1.0 / known
+    per_mean = known / work  # 1 / mean processing time of the known jobs
     per_weight = 1.0 / max(1, clock[b, WEIGHT_LEFT])
     for i in range(num_available[b]):
         j = available[b, i]
@@ -381,6 +425,6 @@ def _write_indices(b, s, late_weight, least, world, state, view):
         c[14] = (modified - least) * per_time
         c[15] = (due - work) * per_time
         c[16] = time * per_time * (others * per_weight)
-        c[17] = counts[b, EARLIER, j] * per_waiting
-        c[18] = counts[b, SHORTER, j] * per_waiting
-        c[19] = counts[b, DOMINATORS, j] * per_waiting
+        c[17] = counts[b, EARLIER, j] * per_known
+        c[18] = counts[b, SHORTER, j] * per_known
+        c[19] = counts[b, DOMINATORS, j] * per_known

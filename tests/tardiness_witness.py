@@ -15,7 +15,7 @@ def power_of_two_near(values):
 class Machine:
     """An instance and the jobs sequenced so far."""
 
-    def __init__(self, instance, mask="all"):
+    def __init__(self, instance, mask="all", arrivals=False):
         self.n = instance.num_jobs
         self.p, self.d = instance.processing_times.tolist(), instance.due_dates.tolist()
         self.w = instance.weights.tolist()
@@ -23,7 +23,7 @@ class Machine:
         releases, setups = instance.release_dates, instance.setups
         self.r = [0] * self.n if releases is None else releases.tolist()
         self.setups = [[0] * self.n] * (self.n + 1) if setups is None else setups.tolist()
-        self.mask = mask
+        self.mask, self.arrivals = mask, arrivals
         self.time_unit, self.weight_unit = power_of_two_near(self.p), power_of_two_near(self.w)
         self.sequence = []
         edd = sorted(range(self.n), key=lambda j: (self.d[j], self.p[j], j))
@@ -49,8 +49,15 @@ class Machine:
     def waiting(self):
         return [j for j in range(self.n) if j not in self.sequence]
 
+    def known(self):
+        """The waiting jobs that have arrived."""
+        now = self.now()
+        return [j for j in self.waiting() if not self.arrivals or self.r[j] <= now]
+
     def now(self):
-        return self.ends(self.sequence, self.durations)[-1][1] if self.sequence else 0
+        end = self.ends(self.sequence, self.durations)[-1][1] if self.sequence else 0
+        first = min((self.r[j] for j in self.waiting()), default=0)
+        return max(end, first) if self.arrivals else end
 
     def unavoidable(self, j):
         """Tardiness of a waiting job if it came next after the shortest setup."""
@@ -63,8 +70,8 @@ class Machine:
         return done + sum(self.w[j] * self.unavoidable(j) for j in self.waiting())
 
     def available(self):
-        allowed = [j for j in self.waiting() if self.mask == "all" or not self.swap_improves(j)]
-        return allowed or self.waiting()
+        allowed = [j for j in self.known() if self.mask == "all" or not self.swap_improves(j)]
+        return allowed or self.known()
 
     def swap_improves(self, j):
         if not self.sequence:
@@ -78,7 +85,7 @@ class Machine:
         return self.setups[self.sequence[-1] + 1 if self.sequence else 0][j]
 
     def globals(self):
-        waiting, now = self.waiting(), self.now()
+        waiting, now = self.known(), self.now()
         work, due = sum(self.p[j] for j in waiting), [self.d[j] for j in waiting]
         return {
             "mean_processing_time": work / len(waiting) / self.time_unit,
@@ -95,7 +102,7 @@ class Machine:
 
     def columns(self, j):
         """The named columns of an available job."""
-        waiting, now = self.waiting(), self.now()
+        waiting, now = self.known(), self.now()
         p, d, w = self.p[j], self.d[j] - now, self.w[j]
         others = [i for i in waiting if i != j]
         work = sum(self.p[i] for i in waiting)

@@ -109,6 +109,59 @@ def test_incremental_view_equals_a_recomputation_from_scratch(mask, data, seed):
     compare_with_witness(simulate(instance, mask=mask), Machine(instance, mask), seed)
 
 
+@settings(max_examples=150)
+@given(instance=machines(), seed=st.integers(0, 99), stochastic=st.booleans())
+def test_the_view_of_arrivals_equals_a_recomputation_from_scratch(instance, seed, stochastic):
+    instance = noisy(instance) if stochastic else instance
+    simulator = simulate(instance, arrivals=True)
+    compare_with_witness(simulator, Machine(instance, arrivals=True), seed)
+
+
+@given(jobs=plain(weighted=True), seed=st.integers(0, 99))
+def test_what_arrives_later_is_not_seen_before(jobs, seed):
+    """Two futures that differ only in jobs that arrive later look alike until then."""
+    rng = np.random.default_rng(seed)
+    n = jobs.num_jobs
+    releases = np.sort(rng.integers(0, 12, n))
+    change = int(releases[rng.integers(n)])  # jobs released from here on are changed
+    later = releases >= change
+    changed = TardinessInstance(
+        np.where(later, 7, jobs.processing_times),
+        np.where(later, jobs.due_dates + 40, jobs.due_dates),
+        np.where(later, 9, jobs.weights),
+        releases,
+    )
+    first = TardinessInstance(jobs.processing_times, jobs.due_dates, jobs.weights, releases)
+    simulators = [simulate(instance, arrivals=True) for instance in (first, changed)]
+    units = [1 / s.data["constants"][0, 0] for s in simulators]  # the instance's own
+    while simulators[0].live()[0] and simulators[0].state["clock"][0, 0] < change:
+        now, then = (s.columns() for s in simulators)
+        assert allowed(simulators[0]) == allowed(simulators[1])
+        for name in ("processing_time", "due_date", "slack", "due_date_gap", "last_slack"):
+            np.testing.assert_allclose(now[name] * units[0], then[name] * units[1], rtol=1e-5)
+        for name in ("earlier", "shorter", "dominators", "num_candidates", "tightness", "progress"):
+            np.testing.assert_allclose(now[name], then[name], rtol=1e-5)
+        action = [int(rng.choice(allowed(simulators[0])))]
+        for simulator in simulators:
+            simulator.step(action)
+        if simulators[0].state["clock"][0, 0] < change:
+            rises = [s.view["reward"][0] * s.view["scale"][0] for s in simulators]
+            assert rises[0] == pytest.approx(rises[1])
+
+
+def test_a_machine_does_not_wait_for_what_it_does_not_know():
+    instance = TardinessInstance([5, 1, 1], [9, 4, 9], release_dates=[0, 1, 20])
+    simulator = simulate(instance, arrivals=True)
+    assert allowed(simulator) == [0]
+    simulator.step([0])
+    assert allowed(simulator) == [1]
+    simulator.step([1])
+    assert allowed(simulator) == [2]
+    assert simulator.columns()["elapsed"][0, 0] == 20 / 2
+    with pytest.raises(NotExpressible, match=r"decision 0: .* job 1 next, expected .* \[0\]"):
+        simulator.replay([TardinessSolution([1, 0, 2])])
+
+
 def compare_with_witness(simulator, witness, seed):
     rng = np.random.default_rng(seed)
     assert simulator.view["initial_value"][0] == witness.initial_value
@@ -276,6 +329,10 @@ def test_masks_are_refused_where_they_may_exclude_every_optimum(mask, fields, me
     [
         ({"mask": "some"}, "mask 'some', expected one of: all, emmons, adjacent"),
         ({"columns": "some"}, "columns 'some', expected 'full' or 'minimal'"),
+        (
+            {"arrivals": True, "mask": "adjacent"},
+            "mask 'adjacent' with arrivals, expected mask 'all'",
+        ),
         (
             {"mask": "emmons", "limits": {"jobs": 1001}},
             "mask 'emmons' with up to 1001 jobs, expected at most 1000",
