@@ -31,10 +31,11 @@ import numpy as np
 
 from ..instances.core import FloatArray
 from . import tardiness_rules
+from .registry import Oracle
 from .rules import Columns, Rule, Score, uniform
 from .solver import Solver
 from .tardiness_cp import cp_sat
-from .tardiness_exact import exact
+from .tardiness_exact import exact, least_cost
 from .tardiness_search import beam, descent, dynasearch, iterated_dynasearch
 
 #: Stands for a weight of 0 in a ratio or a logarithm.
@@ -197,3 +198,5 @@ SOLVERS: Mapping[str, Mapping[str, Solver]] = {
         "exact": exact,
     }
 }
+
+ORACLES: Mapping[str, Oracle] = {"tardiness": least_cost}

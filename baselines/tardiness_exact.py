@@ -131,6 +131,32 @@ def value_oracle(processing_times: IntArray, due_dates: IntArray, time: int = 0)
 _memory = threading.local()
 
 
+def least_cost(instance: TardinessInstance, partial: TardinessSolution) -> int:
+    """The least cost of all sequences that begin as a partial one does: an oracle of states.
+
+    Args:
+        instance: Without weights, release dates and setups; durations are the realised ones.
+        partial: -1 from the first position on that is not filled.
+
+    Raises:
+        ValueError: If the instance is of another kind, or the filled positions do not come first.
+    """
+    if not instance.is_plain or instance.is_weighted:
+        raise ValueError(
+            f"{instance.name or 'instance'}: weights, release dates or setups, expected none of"
+            " them: only total tardiness has an oracle."
+        )
+    filled = np.flatnonzero(partial.sequence >= 0)
+    done = partial.sequence[filled]
+    if not np.array_equal(filled, np.arange(len(filled))):
+        raise ValueError("a sequence with a gap, expected its first positions to be filled.")
+    p, d = instance.durations, instance.due_dates
+    ends = np.cumsum(p[done])
+    rest = np.setdiff1d(np.arange(instance.num_jobs), done)
+    cost = int(np.maximum(ends - d[done], 0).sum())
+    return cost + value_oracle(p[rest], d[rest], int(ends[-1]) if len(ends) else 0)
+
+
 class Table:
     """Values of subproblems, by 128 random bits of their jobs' data: see the kernels.
 
