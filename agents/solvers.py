@@ -15,6 +15,9 @@ from ..baselines.solver import solver as make_solver
 from ..instances.core import Instance
 from .play import rule_solver
 
+#: How the names of modules begin that are made of a user's files.
+USER_MODULE = "gapgym_user_"
+
 _registered: dict[str, dict[str, Solver]] = {}
 
 
@@ -142,7 +145,7 @@ def load_object(text: str) -> Any:
     path = Path(file)
     if not path.is_file():
         raise ValueError(f"{text!r}: no file {file!r}, expected file.py:function.")
-    spec = importlib.util.spec_from_file_location(f"gapgym_user_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"{USER_MODULE}{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{text!r}: {file!r} is not a Python file, expected file.py:function.")
     module = importlib.util.module_from_spec(spec)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import cli_data
+from . import cli_data, cli_study
 from .cli_text import (
     check_out,
     key_values,
@@ -35,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_study.app, name="study")
 
 #: ``ClickException``: of click or, in newer Typers, of their own copy of it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -287,7 +288,9 @@ def compare(
     workers: Annotated[
         int, typer.Option(parser=_integer, metavar="N", help="Runs at the same time.")
     ] = 1,
-    executor: Annotated[str, typer.Option(help="How runs are spread: process.")] = "process",
+    executor: Annotated[
+        str, typer.Option(help="How runs are spread: process, serial or ray.")
+    ] = "process",
     settings: Settings = [],  # noqa: B006
     options: Annotated[
         list[str],
@@ -420,3 +423,7 @@ def _complain(message: str) -> int:
 def main() -> None:
     """Entry point of the command ``gapgym``."""
     sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

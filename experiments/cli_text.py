@@ -47,7 +47,7 @@ def key_values(flag: str, texts: Sequence[str]) -> dict[str, Any]:
 
 def solver_options(solver: str, texts: Sequence[str]) -> dict[str, Any]:
     """The options of a solver from ``KEY=VALUE`` texts."""
-    from .compare import check_options
+    from .grid import check_options
 
     return dict(check_options(solver, key_values("--option", texts)))
 

@@ -1,6 +1,7 @@
-"""Calls in processes of their own, forked from this one: a crash costs one call, not the study.
+"""Executors: how the calls of a study are spread.
 
-A forked process begins with everything that its parent has imported and loaded, so that each call
+The default, ``process``, forks a process for each call: a crash costs one call, not the study. A
+forked process begins with everything that its parent has imported and loaded, so that each call
 starts within milliseconds. It dies with its parent, also when the parent is killed, and does not
 react to Ctrl-C: a call that the user interrupts must not look like one that has finished.
 """
@@ -11,6 +12,7 @@ import ctypes
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import threading
@@ -22,7 +24,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
 
 _log = logging.getLogger("gapgym")
 
@@ -53,36 +56,88 @@ class _Call:
     began: float
 
 
+class Executor(Protocol):
+    """Calls functions without arguments that return plain data, some at the same time."""
+
+    def __call__(
+        self,
+        functions: Sequence[Callable[[], Any]],
+        workers: int,
+        *,
+        tick: Callable[[], None] = lambda: None,
+        deadlines: Sequence[float | None] = (),
+        memory_limit: int | None = None,
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Index of a function and its outcome, in the order in which they end.
+
+        Close the iterator (``contextlib.closing``) to end what still runs.
+
+        Args:
+            functions: What to call.
+            workers: How many at the same time.
+            tick: Called a few times per second.
+            deadlines: Seconds after its start at which a call is ended, for each, or ``None``.
+            memory_limit: Bytes that a call may use more than there are in use when it starts.
+        """
+
+
+def executor_named(name: str) -> Executor:
+    """The executor of a name.
+
+    Raises:
+        ValueError: If there is none, or it is not installed.
+    """
+    if name == "ray":
+        from .pool_ray import on_ray
+
+        return on_ray
+    known: dict[str, Executor] = {"process": in_processes, "serial": in_series}
+    if name not in known:
+        raise ValueError(f"unknown executor {name!r}, expected one of: process, serial, ray.")
+    return known[name]
+
+
+def in_series(
+    functions: Sequence[Callable[[], Any]],
+    workers: int = 1,
+    *,
+    tick: Callable[[], None] = lambda: None,
+    deadlines: Sequence[float | None] = (),
+    memory_limit: int | None = None,
+) -> Iterator[tuple[int, Outcome]]:
+    """One call after the other in this process, e.g. to debug; no call is ended from outside."""
+    for index, function in enumerate(functions):
+        tick()
+        try:
+            outcome = Outcome(function())
+        except Exception as error:
+            _log.debug("a run failed", exc_info=True)
+            outcome = Outcome(None, one_line(error))
+        yield index, outcome
+
+
 def in_processes(
     functions: Sequence[Callable[[], Any]],
     workers: int,
+    *,
     tick: Callable[[], None] = lambda: None,
-    deadline: float | None = None,
+    deadlines: Sequence[float | None] = (),
+    memory_limit: int | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
-    """Call each function in a process of its own, at most ``workers`` at once.
-
-    Close the iterator (``contextlib.closing``) to end the processes that still run.
-
-    Args:
-        functions: Called without arguments; they return plain data.
-        workers: Number of processes at any time.
-        tick: Called a few times per second.
-        deadline: Seconds after its start at which a process is killed, or ``None`` for never.
-
-    Yields:
-        Index of a function and its outcome, in the order in which they end.
+    """Each call in a process of its own, forked from this one; see :class:`Executor`.
 
     Raises:
         ValueError: If the operating system cannot fork.
     """
     if "fork" not in multiprocessing.get_all_start_methods():
         raise ValueError(f"{sys.platform}: no fork, expected Linux or another Unix.")
+    limits = deadlines or [None] * len(functions)
     waiting = deque(enumerate(functions))
     running: dict[Connection, _Call] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                _start(*waiting.popleft(), running)
+                _start(*waiting.popleft(), running, memory_limit)
             for connection in wait(list(running), timeout=_TICK):
                 assert isinstance(connection, Connection)
                 call = running[connection]
@@ -90,8 +145,8 @@ def in_processes(
                 del running[connection]
                 yield call.index, outcome
             for connection, call in list(running.items()):
-                seconds = time.monotonic() - call.began
-                if deadline is not None and seconds > deadline and not connection.poll():
+                seconds, limit = time.monotonic() - call.began, limits[call.index]
+                if limit is not None and seconds > limit and not connection.poll():
                     _end(connection, call.process)
                     del running[connection]
                     yield call.index, Outcome(None, f"killed after {seconds:.3g} s", late=True)
@@ -101,10 +156,15 @@ def in_processes(
             _end(connection, call.process)
 
 
-def _start(index: int, function: Callable[[], Any], running: dict[Connection, _Call]) -> None:
+def _start(
+    index: int,
+    function: Callable[[], Any],
+    running: dict[Connection, _Call],
+    memory_limit: int | None,
+) -> None:
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(function, sender, os.getpid()))
+    process = context.Process(target=_child, args=(function, sender, os.getpid(), memory_limit))
     with _uninterrupted(), warnings.catch_warnings():
         # Newer Pythons warn of threads, which NumPy's library has always started by now; it is
         # prepared for a fork.
@@ -149,10 +209,14 @@ def _end(connection: Connection, process: BaseProcess) -> None:
     connection.close()
 
 
-def _child(function: Callable[[], Any], sender: Connection, parent: int) -> None:
+def _child(
+    function: Callable[[], Any], sender: Connection, parent: int, memory_limit: int | None
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _die_with(parent)
+    if memory_limit is not None:
+        _limit_memory(memory_limit)
     # What a solver prints is no part of the parent's output.
     os.dup2(2, 1)
     sys.stdout = sys.stderr
@@ -163,6 +227,16 @@ def _child(function: Callable[[], Any], sender: Connection, parent: int) -> None
         outcome = Outcome(None, one_line(error))
     sender.send(outcome)
     sender.close()
+
+
+def _limit_memory(more: int) -> None:
+    """Refuse this process more than so many bytes of its own besides those that it has."""
+    if sys.platform == "linux":
+        fields = Path("/proc/self/statm").read_text().split()
+        used = int(fields[5]) * resource.getpagesize()  # data and stack
+        resource.setrlimit(resource.RLIMIT_DATA, (used + more, used + more))
+    else:
+        resource.setrlimit(resource.RLIMIT_AS, (more, more))
 
 
 def _die_with(parent: int) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..envs import render
 from ..instances.core import gap
+from ..instances.registry import family_of
 from . import tables
 from .report_page import BODY, SCRIPT, STYLE
 from .store import Run
@@ -44,19 +45,20 @@ _HEADINGS = {
 }
 
 
-def page(study: Study, frame: pd.DataFrame) -> str:
+def page(study: Study, frame: pd.DataFrame, question: str = "") -> str:
     """The report of a study.
 
     Args:
         study: The study; its runs were judged by the referee.
         frame: Its table, see ``compare``; not empty.
+        question: What the study asks; made of the table by default.
     """
     pictures = _Pictures()
     shown = [pictures.add(study, cell.instance, run) for cell, run in study.results()]
     blocks = pictures.blocks
     blocks["charts"] = {"profile": _profile(frame), "trail": _trails(study, frame)}
     blocks["runs"] = _captions(frame, shown)
-    question = _question(study, frame)
+    question = question or _question(study, frame)
     body = BODY.format(
         question=escape(question),
         answer=escape(_answer(frame)),
@@ -75,11 +77,12 @@ def _listed(names: Sequence[str]) -> str:
 
 def _question(study: Study, frame: pd.DataFrame) -> str:
     solvers, instances = list(frame["solver"].unique()), list(frame["instance"].unique())
+    families = _listed(sorted({run.family for _, run in study.results()}))
     who = _listed(solvers) if len(solvers) <= 4 else f"{len(solvers)} solvers"
     if len(instances) == 1:
-        where = f"the {study.family_name} instance {instances[0]}"
+        where = f"the {families} instance {instances[0]}"
     else:
-        where = f"{len(instances)} {study.family_name} instances"
+        where = f"{len(instances)} {families} instances"
     return f"How far from optimal {'is' if len(solvers) == 1 else 'are'} {who} on {where}?"
 
 
@@ -98,12 +101,14 @@ def _note(study: Study) -> str:
 
 def _facts(study: Study, frame: pd.DataFrame) -> str:
     machines = sorted({run.machine for _, run in study.results()})
-    limit = "none" if study.time_limit is None else f"{study.time_limit:g} s per run"
+    limits = {
+        "none" if cell.time_limit is None else f"{cell.time_limit:g} s" for cell in study.cells
+    }
     failed, seeds = int((frame["status"] == "error").sum()), frame["seed"].nunique()
     parts = [
         f"{len(frame)} runs" + (f", {failed} failed" if failed else ""),
         f"{seeds} seed" + ("s" if seeds > 1 else ""),
-        f"time limit: {limit}",
+        f"time limit per run: {_listed(sorted(limits))}",
         f"{study.workers} at a time",
         *machines,
         f"gapgym {version('gapgym')}",
@@ -287,8 +292,9 @@ class _Pictures:
         """Name of the block that holds the picture of a run, or ``None``."""
         if run.solution is None:
             return None
-        kind = study.family.PROBLEMS[run.problem][1]
-        picture = study.family.picture(instance, kind.from_json(run.solution))
+        family = family_of(instance)
+        kind = family.PROBLEMS[run.problem][1]
+        picture = family.picture(instance, kind.from_json(run.solution))
         if len(picture.boxes) > _MOST_BOXES or self._characters > _MOST_CHARACTERS:
             self._left_out += 1
             return None

@@ -28,8 +28,11 @@ from ..instances.registry import family
 
 #: Written into the file's header ("gapg"), so that a foreign database is recognised.
 _APPLICATION = 0x67617067
-#: Raised when the tables change; a file of another version is refused, not guessed at.
-SCHEMA = 1
+#: Raised when the tables change; a file of an older version is brought up to date, one of a newer
+#: version is refused.
+SCHEMA = 2
+#: What turns a version into the next one.
+_UPDATES = {1: "ALTER TABLE runs ADD COLUMN cpu_seconds REAL"}
 
 _TABLES = """
 CREATE TABLE instances (
@@ -41,6 +44,7 @@ CREATE TABLE runs (
     digest TEXT NOT NULL REFERENCES instances (digest), solver TEXT NOT NULL,
     version INTEGER NOT NULL, content TEXT NOT NULL, options TEXT NOT NULL, seed INTEGER NOT NULL,
     time_limit REAL, objective TEXT, bound TEXT, status TEXT NOT NULL, seconds REAL,
+    cpu_seconds REAL,
     metrics TEXT NOT NULL, incumbents TEXT NOT NULL, solution BLOB, message TEXT NOT NULL,
     best_lower TEXT, best_upper TEXT, best_source TEXT NOT NULL, gapgym TEXT NOT NULL,
     machine TEXT NOT NULL, workers INTEGER NOT NULL, finished TEXT NOT NULL
@@ -68,6 +72,7 @@ class Run:
         bound: The lower bound that the run proved, or ``None``.
         status: How the run ended.
         seconds: Wall time, or ``None`` where the run died.
+        cpu_seconds: CPU time of all threads together, or ``None`` where the run died.
         metrics: The family's secondary figures.
         incumbents: ``(seconds, objective)`` of the improving solutions.
         solution: The solution as plain data (``Solution.to_json``), or ``None``.
@@ -96,6 +101,7 @@ class Run:
     bound: Objective | None
     status: Status
     seconds: float | None
+    cpu_seconds: float | None
     metrics: Mapping[str, float]
     incumbents: tuple[tuple[float, Objective], ...]
     solution: Mapping[str, Any] | None
@@ -163,7 +169,7 @@ class Store:
     Use it as a context manager, or call :meth:`close`.
 
     Raises:
-        ValueError: If the file is not a results store of this version, or cannot be opened.
+        ValueError: If the file is no results store, of a newer version, or cannot be opened.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -204,13 +210,24 @@ class Store:
                 raise ValueError(
                     f"{self.path}: another program's database, expected a results store."
                 )
-            elif schema != SCHEMA:
-                raise ValueError(f"{self.path}: results of version {schema}, expected {SCHEMA}.")
+            elif not 1 <= schema <= SCHEMA:
+                raise ValueError(
+                    f"{self.path}: results of version {schema}, expected at most {SCHEMA}."
+                )
+            for older in range(max(schema, 1) if application else SCHEMA, SCHEMA):
+                database.execute(_UPDATES[older])
+                database.execute(f"PRAGMA user_version = {older + 1}")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except sqlite3.OperationalError as error:
+            if "full" not in str(error):
+                raise ValueError(f"{self.path}: {error}, expected a results store.") from None
+            raise ValueError(
+                f"{self.path}: {error}, expected room for results; those before are kept."
+            ) from None
         except sqlite3.Error as error:
             raise ValueError(f"{self.path}: {error}, expected a results store.") from None
 
@@ -227,6 +244,20 @@ class Store:
             database.execute(
                 f"INSERT OR REPLACE INTO runs ({', '.join(_COLUMNS)}) VALUES ({marks})", values
             )
+
+    def take(self, other: Store) -> int:
+        """Copy the runs of another store that are missing here, or have failed here and not there.
+
+        Returns:
+            How many were copied.
+        """
+        taken = 0
+        for run in other.runs():
+            mine = self.get(run.key)
+            if mine is None or (mine.status is Status.ERROR and run.status is not Status.ERROR):
+                self.add(run, other.instance(run.digest))
+                taken += 1
+        return taken
 
     def get(self, key: str) -> Run | None:
         """The run of that key, or ``None``."""

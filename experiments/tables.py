@@ -82,6 +82,39 @@ def markdown(frame: pd.DataFrame) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
+def study_markdown(name: str, question: str, frame: pd.DataFrame) -> str:
+    """All tables of a study in Markdown: what was asked, the solvers, and the groups apart."""
+    parts = [f"{question or name}\n", f"`gapgym study run {name}`\n", markdown(frame)]
+    others = [column for column in frame.columns if column.startswith("gap_")]
+    if frame["group"].nunique() > 1:
+        parts += ["Mean gap to the best known, by group:\n", group_markdown(frame, "gap")]
+    for column in others:
+        title = column.removeprefix("gap_").replace("_", " ")
+        parts += [f"Mean gap to the reference values '{title}':\n", group_markdown(frame, column)]
+    if note_text := frame.attrs.get("note", ""):
+        parts.append(f"Note: {note_text}.\n")
+    return "\n".join(parts)
+
+
+def by_group(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean of a column, a row per solver and a column per group, both in order of appearance."""
+    means = frame.pivot_table(
+        index="solver", columns="group", values=column, aggfunc="mean", sort=False
+    )
+    return means.reindex(
+        index=list(frame["solver"].unique()), columns=list(frame["group"].unique())
+    )
+
+
+def group_markdown(frame: pd.DataFrame, column: str) -> str:
+    """The table of :func:`by_group` in Markdown, as per cent."""
+    means = by_group(frame, column)
+    rows = [["solver", *(str(group) or "all" for group in means.columns)]]
+    rows.append(["---", *["---:"] * len(means.columns)])
+    rows += [[str(name), *map(percent, values)] for name, values in means.iterrows()]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
 def shown(table: pd.DataFrame) -> list[str]:
     """The columns of the summary without those that say 0 everywhere and would only puzzle."""
     return [

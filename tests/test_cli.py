@@ -452,9 +452,9 @@ BAD = {
         ("compare", "job_shop", "--instances", "ft06,words.txt", "--solvers", "spt", "--out", "r"),
         "words.txt, line 2",
     ),
-    "compare_ray": (
-        ("compare", "job_shop", "--instances", "ft06", "--solvers", "spt", "--executor", "ray"),
-        "Ray is not available",
+    "compare_executor": (
+        ("compare", "job_shop", "--instances", "ft06", "--solvers", "spt", "--executor", "cloud"),
+        "unknown executor 'cloud'",
     ),
     "compare_option": (
         ("compare", "job_shop", "--instances", "ft06", "--solvers", "spt", "--option", "x=1"),
