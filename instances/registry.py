@@ -7,12 +7,12 @@ import fnmatch
 import glob
 import importlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from .core import Family, Instance
+from .core import Family, Instance, Reference
 
 _NAMES = ("job_shop", "tardiness")
 
@@ -58,6 +58,15 @@ def family_of(record: Any) -> Family:
         if any(isinstance(record, pair) for pair in module.PROBLEMS.values()):
             return module
     raise ValueError(f"{type(record).__name__}: expected an instance or solution of a family.")
+
+
+def references(record: Any) -> Mapping[str, Callable[[Any], Reference | None]]:
+    """Functions that give reference values of an instance: ``best_known``, and others by name.
+
+    A family may name further ones in a mapping ``REFERENCES``, e.g. values as they were published.
+    """
+    module = family_of(record)
+    return {"best_known": module.best_known, **getattr(module, "REFERENCES", {})}
 
 
 def load(name: str, **options: Any) -> Any:

@@ -26,13 +26,23 @@ import numpy as np
 
 from .core import IntArray
 from .picture import Box, Picture
-from .tardiness_files import SETS, best_known, load, names, normalise, read, write
+from .tardiness_files import (
+    REFERENCES,
+    SETS,
+    best_known,
+    load,
+    names,
+    normalise,
+    read,
+    write,
+)
 from .tardiness_generators import GENERATORS, generate, normal, pvw
 from .tardiness_model import TardinessInstance, TardinessSolution
 
 __all__ = [
     "GENERATORS",
     "PROBLEMS",
+    "REFERENCES",
     "SETS",
     "TardinessInstance",
     "TardinessSolution",
