@@ -18,8 +18,9 @@ import numpy as np
 from ..envs import render
 from ..instances.core import gap
 from ..instances.registry import family_of
-from . import tables
-from .report_page import BODY, SCRIPT, STYLE
+from . import report_stats, tables
+from .report_page import BODY, RANKS, SCRIPT, STYLE, SWEEPS
+from .report_stats import chart, line
 from .store import Run
 
 if TYPE_CHECKING:
@@ -56,7 +57,16 @@ def page(study: Study, frame: pd.DataFrame, question: str = "") -> str:
     pictures = _Pictures()
     shown = [pictures.add(study, cell.instance, run) for cell, run in study.results()]
     blocks = pictures.blocks
-    blocks["charts"] = {"profile": _profile(frame), "trail": _trails(study, frame)}
+    blocks["charts"] = {
+        "profile": _profile(frame),
+        "trail": _trails(study, frame),
+        "close": report_stats.close_chart(study, frame),
+    }
+    extras = {
+        "ranks": report_stats.rank_chart(frame),
+        "sweeps": report_stats.sweep_chart(study, frame),
+    }
+    blocks["charts"] |= {name: figure for name, figure in extras.items() if figure is not None}
     blocks["runs"] = _captions(frame, shown)
     question = question or _question(study, frame)
     body = BODY.format(
@@ -65,6 +75,10 @@ def page(study: Study, frame: pd.DataFrame, question: str = "") -> str:
         note=_note(study),
         facts=escape(_facts(study, frame)),
         summary=_summary(frame),
+        groups=report_stats.groups(frame),
+        pairs=report_stats.pairs(frame),
+        ranks=RANKS if extras["ranks"] else "",
+        sweeps=SWEEPS if extras["sweeps"] else "",
         runs=_runs(frame, shown),
         omitted=escape(pictures.note()),
     )
@@ -121,13 +135,10 @@ def _facts(study: Study, frame: pd.DataFrame) -> str:
 
 
 def _summary(frame: pd.DataFrame) -> str:
-    table = tables.summary(frame)
-    shown = tables.shown(table)
-    headings = "".join(f"<th>{escape(tables.SUMMARY[name])}</th>" for name in shown)
-    rows = [
-        "".join(f"<td>{escape(cell)}</td>" for cell in row) for row in tables.texts(table, shown)
-    ]
-    return f"<table><thead><tr>{headings}</tr></thead><tbody>{_rows(rows)}</tbody></table>"
+    found = tables.summary(frame, details=True)
+    shown = tables.shown(found, details=True)
+    headings = [tables.HEADINGS[name] for name in shown]
+    return report_stats.table(headings, tables.texts(found, shown))
 
 
 def _rows(rows: Sequence[str]) -> str:
@@ -189,33 +200,6 @@ def _captions(frame: pd.DataFrame, shown: Sequence[Any]) -> list[dict[str, Any]]
 # Charts.
 
 
-def _line(name: str, index: int, x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines+markers" if len(x) == 1 else "lines",
-        "name": escape(name, quote=False),
-        "x": list(x),
-        "y": list(y),
-        "line": {"shape": "hv", "width": 2.5, "color": render.colour(index)},
-    }
-
-
-def _chart(lines: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any]) -> dict[str, Any]:
-    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
-    return {
-        "data": lines,
-        "config": {"displayModeBar": False},
-        "layout": {
-            "xaxis": x,
-            "yaxis": y,
-            "legend": legend,
-            "showlegend": True,
-            "hovermode": "closest",
-            "margin": {"l": 60, "r": 20, "t": 40, "b": 50},
-        },
-    }
-
-
 def _profile(frame: pd.DataFrame) -> dict[str, Any] | None:
     """Share of a solver's runs within x per cent of the best known."""
     if frame["gap"].isna().all():
@@ -226,8 +210,8 @@ def _profile(frame: pd.DataFrame) -> dict[str, Any] | None:
         gaps = np.sort(100 * runs["gap"].dropna().to_numpy(dtype=float))
         share = np.arange(1, len(gaps) + 1) / len(runs)
         x, y = [0.0, *gaps, 1.05 * most], [0.0, *share, share[-1] if len(gaps) else 0.0]
-        lines.append(_line(str(solver), index, np.round(x, 4).tolist(), np.round(y, 4).tolist()))
-    return _chart(
+        lines.append(line(str(solver), index, np.round(x, 4).tolist(), np.round(y, 4).tolist()))
+    return chart(
         lines,
         {"title": {"text": "gap to best known, %"}, "range": [-0.01 * most, 1.05 * most]},
         {"title": {"text": "share of runs"}, "range": [0, 1.03], "tickformat": ".0%"},
@@ -247,10 +231,10 @@ def _trails(study: Study, frame: pd.DataFrame) -> dict[str, Any] | None:
     for index, (solver, runs) in enumerate(trails.items()):
         x, y = _mean_trail(runs, last)
         if x:
-            lines.append(_line(solver, index, x, y))
+            lines.append(line(solver, index, x, y))
     if not lines:
         return None
-    return _chart(
+    return chart(
         lines,
         {"title": {"text": "seconds since the start of the run"}, "type": "log"},
         {"title": {"text": "mean gap to best known, %"}, "rangemode": "tozero"},

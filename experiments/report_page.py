@@ -16,8 +16,13 @@ instance, or, where none is published, than the best of this study.
 <b>Gap to best proven bound</b>: how much larger it is than the best lower bound that is proven:
 by publications, from the data alone, or by a solver of this study. No solution can be below that
 bound, so this gap is an upper limit of the true distance to the optimum.
+<b>IQM</b>: mean of the middle half of the instances, with a 95 % bootstrap interval over instances
+within their groups.
+<b>Primal integral</b>: mean over the time limit of the distance to the best known, 1 before there
+is a solution; it rewards being good early.
 <b>Proven optimal</b>: runs that proved their own solution optimal. Means are over the runs that
 have a value.</p></details>
+{groups}
 <h2>How many runs come how close?</h2>
 <p class="dim">Share of each solver's runs that are within a given gap to the best known. Higher and
 further left is better.</p>
@@ -26,6 +31,13 @@ further left is better.</p>
 <p class="dim">Mean gap to the best known of the best solution so far, from the moment at which
 every run of the solver has one. A rule builds one solution: its line is flat.</p>
 <div id="trail" class="chart"></div>
+<h2>How soon are they within 1 %?</h2>
+<p class="dim">Share of each solver's runs that had a solution within 1 % of the best known by then.
+</p>
+<div id="close" class="chart"></div>
+{pairs}
+{ranks}
+{sweeps}
 <h2>All runs</h2>
 <p class="dim">Click a heading to sort, an instance to see the run's solution below.</p>
 <div class="wide tall">{runs}</div>
@@ -38,9 +50,18 @@ every run of the solver has one. A rule builds one solution: its line is flat.</
 {omitted}</p>
 </main>"""
 
+RANKS = """<p class="dim">Mean ranks. Solvers whose bars do not overlap differ significantly (bars
+are as long as the critical difference of Nemenyi's test at 5 %).</p>
+<div id="ranks" class="chart"></div>"""
+
+SWEEPS = """<h2>What does tuning buy?</h2>
+<p class="dim">Expected mean gap of the best of so many settings of a sweep, drawn at random.</p>
+<div id="sweeps" class="chart"></div>"""
+
 STYLE = """
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 1.2rem 0 0.5rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 2.2rem 0 0.3rem; }
+h3 { font-size: 1rem; margin: 1.2rem 0 0.3rem; }
 p { margin: 0.3rem 0 0.6rem; }
 .answer { font-size: 1.1rem; }
 .dim { color: var(--dim); }

@@ -206,23 +206,7 @@ def holm(raw: dict[Any, float]) -> dict[Any, float]:
     return {key: adjusted[key] for key in raw}
 
 
-# Profiles.
-
-
-def ratio_profile(frame: pd.DataFrame) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """Performance profiles (Dolan and More 2002, doi:10.1007/s101070100263).
-
-    Returns:
-        Solver to ``(ratios, share)``: the share of instances on which its objective is at most so
-        many times the best one of the study.
-    """
-    scores = _scores(frame)
-    found = {}
-    for solver in scores.columns:
-        ratios = 1 + np.sort(scores[solver].to_numpy())
-        ratios = ratios[np.isfinite(ratios)]
-        found[str(solver)] = ratios, np.arange(1, len(ratios) + 1) / max(len(scores), 1)
-    return found
+# Trails.
 
 
 def seconds_to(incumbents: Sequence[tuple[float, Any]], reference: Any, tolerance: float) -> float:

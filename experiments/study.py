@@ -21,6 +21,7 @@ from ..instances.core import Objective, gap
 from ..instances.registry import family_of
 from ..instances.registry import references as references_of
 from ..instances.text import write_text
+from . import stats
 from .grid import Cell
 from .pool import Outcome, executor_named
 from .progress import Progress
@@ -49,6 +50,7 @@ COLUMNS = (
     "seconds",
     "cpu_seconds",
     "time_limit",
+    "primal_integral",
     "group",
     "bound",
     "best_known",
@@ -298,6 +300,7 @@ def _row(
         math.nan if run.seconds is None else run.seconds,
         math.nan if run.cpu_seconds is None else run.cpu_seconds,
         math.nan if run.time_limit is None else run.time_limit,
+        _integral(run, known),
         cell.group,
         run.bound,
         known,
@@ -306,6 +309,13 @@ def _row(
         run.message,
     )
     return dict(zip(COLUMNS, values, strict=True))
+
+
+def _integral(run: Run, known: Objective | None) -> float:
+    """The primal integral over the time limit; NaN without one, or for a run that failed."""
+    if run.time_limit is None or known is None or run.status is Status.ERROR:
+        return math.nan
+    return stats.primal_integral(run.incumbents, known, run.time_limit)
 
 
 def _gap(objective: Objective | None, reference: Objective | None) -> float:

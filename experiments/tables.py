@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,17 +24,33 @@ SUMMARY = {
     "optimal": "proven optimal",
     "seconds": "mean seconds",
 }
+#: Further columns of the table of solvers, where there is room.
+_DETAILS = {
+    "median": "median gap",
+    "iqm": "IQM gap (95 % interval)",
+    "integral": "primal integral",
+    "cpu_seconds": "mean CPU seconds",
+}
+HEADINGS = SUMMARY | _DETAILS
+_OFTEN_EMPTY = ("failed", "without_gap", "integral")
+#: The order of all columns.
+_ORDER = (
+    *("solver", "runs", "failed", "gap", "median", "iqm", "without_gap", "bound_gap"),
+    *("optimal", "integral", "seconds", "cpu_seconds"),
+)
 #: Said of results on instances whose durations are random.
 CLAIRVOYANT = "durations are random: cp_sat and every bound know the realised ones (clairvoyant)"
 _RUNS = ("instance", "solver", "seed", "objective", "gap", "bound_gap", "status", "seconds")
 
 
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
+def summary(frame: pd.DataFrame, *, details: bool = False) -> pd.DataFrame:
     """One row per solver, in the order in which they first appear.
 
     Means are over the runs that have the value. ``failed`` counts the runs with the status
     ``error``, ``without_gap`` the others that have no gap, e.g. for want of a solution;
-    ``optimal`` those that proved their own solution optimal.
+    ``optimal`` those that proved their own solution optimal. With ``details`` also ``median``,
+    ``iqm`` (a text with its interval), ``integral`` (see ``stats.primal_integral``) and
+    ``cpu_seconds``.
     """
     import pandas as pd
 
@@ -51,9 +67,25 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
                 "bound_gap": runs["bound_gap"].mean(),
                 "optimal": int((runs["status"] == "optimal").sum()),
                 "seconds": runs["seconds"].mean(),
+                **(_details(runs) if details else {}),
             }
         )
-    return pd.DataFrame(rows, columns=list(SUMMARY))
+    return pd.DataFrame(rows, columns=list(_ORDER) if details else list(SUMMARY))
+
+
+def _details(runs: pd.DataFrame) -> dict[str, Any]:
+    from . import stats
+
+    gaps = stats.by_instance(runs).iloc[:, 0].dropna()
+    groups = runs.drop_duplicates("instance").set_index("instance")["group"]
+    low, high = stats.interval(gaps.to_numpy(), groups[gaps.index].tolist())
+    iqm = f"{percent(stats.iqm(gaps.to_numpy()))} ({percent(low)} to {percent(high)})"
+    return {
+        "median": runs["gap"].median(),
+        "iqm": iqm if len(gaps) else "-",
+        "integral": runs["primal_integral"].mean(),
+        "cpu_seconds": runs["cpu_seconds"].mean(),
+    }
 
 
 def note(instances: Iterable[Any]) -> str:
@@ -88,6 +120,8 @@ def study_markdown(name: str, question: str, frame: pd.DataFrame) -> str:
     others = [column for column in frame.columns if column.startswith("gap_")]
     if frame["group"].nunique() > 1:
         parts += ["Mean gap to the best known, by group:\n", group_markdown(frame, "gap")]
+        if (frame["status"] == "optimal").any():
+            parts += ["Runs proven optimal, by group:\n", _proven_markdown(frame)]
     for column in others:
         title = column.removeprefix("gap_").replace("_", " ")
         parts += [f"Mean gap to the reference values '{title}':\n", group_markdown(frame, column)]
@@ -109,18 +143,28 @@ def by_group(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 def group_markdown(frame: pd.DataFrame, column: str) -> str:
     """The table of :func:`by_group` in Markdown, as per cent."""
     means = by_group(frame, column)
-    rows = [["solver", *(str(group) or "all" for group in means.columns)]]
-    rows.append(["---", *["---:"] * len(means.columns)])
-    rows += [[str(name), *map(percent, values)] for name, values in means.iterrows()]
+    return _markdown(means, percent)
+
+
+def _proven_markdown(frame: pd.DataFrame) -> str:
+    proven = frame.assign(proven=(frame["status"] == "optimal").astype(float))
+    return _markdown(by_group(proven, "proven"), lambda share: f"{100 * share:.0f} %")
+
+
+def _markdown(table: pd.DataFrame, text_of: Callable[[float], str]) -> str:
+    """A table of numbers, a row per solver and a column per group, in Markdown."""
+    rows = [["solver", *(str(group) or "all" for group in table.columns)]]
+    rows.append(["---", *["---:"] * len(table.columns)])
+    rows += [[str(name), *map(text_of, values)] for name, values in table.iterrows()]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def shown(table: pd.DataFrame) -> list[str]:
+def shown(table: pd.DataFrame, *, details: bool = False) -> list[str]:
     """The columns of the summary without those that say 0 everywhere and would only puzzle."""
     return [
         name
-        for name in SUMMARY
-        if name not in ("failed", "without_gap") or (len(table) and table[name].any())
+        for name in (_ORDER if details else SUMMARY)
+        if name not in _OFTEN_EMPTY or (len(table) and table[name].fillna(0).any())
     ]
 
 
@@ -136,9 +180,11 @@ def text(column: str, value: Any) -> str:
     """A value of a column as a reader wants it: gaps in per cent, seconds to three digits."""
     if _is_missing(value):
         return "-"
-    if column in ("gap", "bound_gap"):
+    if column in ("gap", "bound_gap", "median"):
         return percent(value)
-    if column == "seconds":
+    if column == "integral":
+        return f"{value:.3f}"
+    if column in ("seconds", "cpu_seconds"):
         return f"{value:.3g}" if value < 100 else f"{value:.0f}"
     return str(value)
 

@@ -103,13 +103,6 @@ def test_a_clear_difference_is_significant_and_none_is_not():
     assert p["x", "worse"] < 0.001
 
 
-def test_the_ratio_profile_is_a_share_of_all_instances():
-    found = stats.ratio_profile(frame({"x": [10, 20, None], "y": [20, 10, 5]}))
-    ratios, share = found["x"]
-    assert ratios.tolist() == [1, 2]
-    assert share.tolist() == pytest.approx([1 / 3, 2 / 3])
-
-
 def test_primal_integral_of_a_hand_made_trail():
     trail = [(1.0, 200), (3.0, 100)]
     # 1 for one second, 0.5 for two, 0 for one
