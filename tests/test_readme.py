@@ -50,6 +50,15 @@ def test_the_commands_run(tmp_path):
         assert (tmp_path / name).stat().st_size > 0
 
 
+def test_the_study_is_a_study(tmp_path):
+    from gapgym.experiments import spec
+
+    (tmp_path / "my_study.toml").write_text(blocks("toml")[0])
+    (tmp_path / "my_rule.py").write_text(blocks("python")[1])
+    cells = spec.read(tmp_path / "my_study.toml").study.cells
+    assert len(cells) == (40 + 20) * 4 * 3
+
+
 def test_pictures_and_links_exist():
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / target).exists(), target
@@ -60,3 +69,12 @@ def test_every_registered_environment_and_family_is_named():
 
     for env_id in ENVIRONMENTS:
         assert env_id in README
+
+
+def test_tables_are_those_of_the_studies():
+    """Each block ``<!-- study NAME -->`` ... ``<!-- end -->`` stands so in the study's tables."""
+    found = re.findall(r"<!-- study (\w+) -->\n(.*?)<!-- end -->", README, flags=re.DOTALL)
+    assert found
+    for name, block in found:
+        tables = (ROOT / "experiments" / "studies" / f"{name}.md").read_text()
+        assert block.strip() in tables, name
