@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..instances.registry import family_of
-from .simulator import Simulator
+from .simulator import Simulator, simulator_for
 from .source import InstanceSource
 
 RENDER_MODES = ("ansi", "rgb_array", "html")
@@ -20,19 +20,6 @@ def source_of(simulator_class: type[Simulator], instance: Any) -> InstanceSource
     """The instances that an environment of this simulator draws from."""
     given = simulator_class.default_instance if instance is None else instance
     return InstanceSource(simulator_class.family, given)
-
-
-def simulator_for(simulators: Mapping[str, type[Simulator]], mode: str | None) -> type[Simulator]:
-    """The simulator of a mode; the first one where none is given.
-
-    Raises:
-        ValueError: If there is no such mode.
-    """
-    if mode is None:
-        return next(iter(simulators.values()))
-    if mode not in simulators:
-        raise ValueError(f"mode {mode!r}, expected one of: {', '.join(simulators)}.")
-    return simulators[mode]
 
 
 def check_reset_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:

@@ -114,6 +114,17 @@ class JobShopSimulator(Simulator):
     family = problem = "job_shop"
     default_instance = "uniform-6x6-s0"
     speed_instances = ("uniform-10x10", "uniform-20x20", "uniform-100x20", "uniform-1000x100")
+    # Short, urgent, without idling long: the rule active_wait of the classics.
+    prior: ClassVar[Mapping[str, float]] = {
+        "log processing_time": -5.0,
+        "log work_remaining": 5.0,
+        "wait / processing_time": -10.0,
+    }
+    training_instances = (
+        *("uniform-10x10", "uniform-15x10", "uniform-15x15", "uniform-20x10", "uniform-20x15"),
+        *("uniform-30x10", "uniform-30x15", "uniform-40x10", "uniform-20x20"),
+        *("two_set-15x15", "two_set-20x15", "two_set-30x15"),
+    )
     fields = kernels.FIELDS
     global_columns = GLOBAL_COLUMNS
     node_columns: ClassVar[Mapping[str, tuple[str, ...]]] = {

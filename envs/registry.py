@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import gymnasium as gym
 
-from .simulator import Simulator
+from .simulator import Simulator, simulator_for
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,17 @@ def register() -> None:
             gym.register(name, f"{place}Env", vector_entry_point=f"{place}VectorEnv")
 
 
-def simulator_of(problem: str) -> type[Simulator]:
-    """The simulator that plays a problem's rules: the first mode of its first environment.
+def simulator_of(problem: str, mode: str = "") -> type[Simulator]:
+    """The simulator of a problem's first environment.
+
+    Args:
+        problem: The problem.
+        mode: Mode of the environment; by default the first one, which plays the problem's rules.
 
     Raises:
-        ValueError: If the problem has no environment.
+        ValueError: If the problem has no environment, or the environment no such mode.
     """
     for environment in ENVIRONMENTS.values():
         if environment.problem == problem:
-            return next(iter(environment.simulators().values()))
+            return simulator_for(environment.simulators(), mode or None)
     raise ValueError(f"no environment plays the problem {problem!r}.")

@@ -118,6 +118,11 @@ class Simulator(ABC):
     candidate_node_types: ClassVar[tuple[str, ...]] = ()
     #: Whether nodes and edges stay the same during an episode.
     static_graph: ClassVar[bool] = True
+    #: A good rule as a sum of terms of columns with weights, on the scale of logits: what a policy
+    #: plays before it has learned anything. Terms are ``"x"``, ``"log x"`` and ``"x / y"``.
+    prior: ClassVar[Mapping[str, float]] = {}
+    #: Named generators of the instances that policies learn from.
+    training_instances: ClassVar[tuple[str, ...]] = ()
     #: Messages of an infeasible end, by code; code 0 means feasible.
     infeasibilities: ClassVar[tuple[str, ...]] = ("", "the action is not in the mask")
 
@@ -442,6 +447,19 @@ class Simulator(ABC):
         held = enumerate(self._instances)
         self._slot_of = {id(instance): i for i, instance in held if instance is not None}
         self._pack()
+
+
+def simulator_for(simulators: Mapping[str, type[Simulator]], mode: str | None) -> type[Simulator]:
+    """The simulator of a mode; the first one where none is given.
+
+    Raises:
+        ValueError: If there is no such mode.
+    """
+    if mode is None:
+        return next(iter(simulators.values()))
+    if mode not in simulators:
+        raise ValueError(f"mode {mode!r}, expected one of: {', '.join(simulators)}.")
+    return simulators[mode]
 
 
 def _reference(instance: Any) -> float:

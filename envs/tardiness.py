@@ -122,6 +122,11 @@ class TardinessSimulator(SingleMachineSimulator):
         ValueError: If an option is not one of these.
     """
 
+    prior: ClassVar[Mapping[str, float]] = {"weighted_due_date": -4.0}  # the rule WMDD
+    training_instances = (
+        *("pvw-20", "pvw-40", "pvw-60", "pvw-100"),
+        *("weighted-20", "weighted-40", "weighted-60", "weighted-100"),
+    )
     fields = kernels.FIELDS
     global_columns = GLOBAL_COLUMNS
     candidate_node_types = ("job",)

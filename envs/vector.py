@@ -13,8 +13,8 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from ..instances.core import BoolArray, IntArray
-from .env import check_reset_options, observation_space, simulator_for, source_of, wants_graph
-from .simulator import Simulator
+from .env import check_reset_options, observation_space, source_of, wants_graph
+from .simulator import Simulator, simulator_for
 
 _OBSERVED = ("candidates", "globals", "action_mask")
 
