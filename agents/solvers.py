@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -18,21 +19,57 @@ from .play import rule_solver
 #: How the names of modules begin that are made of a user's files.
 USER_MODULE = "gapgym_user_"
 
+#: Folder of the policies that come with the library.
+WEIGHTS = Path(__file__).parent / "weights"
+
 _registered: dict[str, dict[str, Solver]] = {}
 
 
 def solvers(problem: str) -> dict[str, Solver]:
     """Name to solver: rules, searches, exact methods, policies and those registered by the user."""
     played = {name: rule_solver(name, rule) for name, rule in baselines.rules(problem).items()}
-    return {**played, **baselines.solvers(problem), **_registered.get(problem, {})}
+    found: dict[str, Solver] = {**played, **baselines.solvers(problem)}
+    if (path := WEIGHTS / f"{problem}.safetensors").is_file():
+        found["gnn"] = PolicySolver("gnn", path)
+    return {**found, **_registered.get(problem, {})}
+
+
+class PolicySolver:
+    """A policy in a file as a solver; see ``search.policy_solver`` for its options.
+
+    Attributes:
+        version: Raised when the searches give other results.
+        path: The file.
+    """
+
+    version = 1
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.__name__ = name
+        self.path = path
+
+    @property
+    def content(self) -> str:
+        """SHA-256 of the file: another policy is another solver."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def __call__(self, instance: Any, **arguments: Any) -> Result:
+        """Solve an instance."""
+        from .search import policy_solver  # PyTorch takes seconds to import
+
+        return policy_solver(self.__name__, self.path)(instance, **arguments)
 
 
 def find(problem: str, name: str) -> Solver:
-    """The solver of that name, or ``file.py:function`` of the user's own.
+    """The solver of that name, a policy's ``file.safetensors``, or the user's ``file.py:function``.
 
     Raises:
         ValueError: If there is none; the message lists those there are.
     """
+    if name.endswith(".safetensors"):
+        if not Path(name).is_file():
+            raise ValueError(f"{name}: no such file, expected a policy (safetensors).")
+        return PolicySolver(Path(name).stem, Path(name))
     if ":" in name:
         return _as_solver(name, load_function(name))
     known = solvers(problem)

@@ -63,6 +63,8 @@ class Contender:
         """What the key of stored runs calls it: independent of where a user's file lies."""
         if not self.content:
             return self.text
+        if self.text.endswith(".safetensors"):
+            return "policy"
         return ("rule:" if self.is_rule else "solver:") + self.text.rpartition(":")[2]
 
 
@@ -133,7 +135,7 @@ def _of_grid(grid: Grid, labelled: Sequence[tuple[str, str, Any]]) -> list[Cell]
             where = (contender.name, instance.problem)
             if where not in functions:
                 solver = contender.solver(instance.problem)
-                content = contender.content or _registered_content(instance.problem, contender)
+                content = contender.content or _content_of(solver, instance.problem, contender)
                 functions[where] = solver, content
             shown = contender
             if len(grid.time_limits) > 1 and limit is not None:
@@ -167,10 +169,12 @@ def _cell(
     return Cell(key, label, instance, contender, solver, content, seed, time_limit, group)
 
 
-def _registered_content(problem: str, contender: Contender) -> str:
-    """Hash of a solver that was registered from Python; empty for those of the library."""
+def _content_of(solver: Solver, problem: str, contender: Contender) -> str:
+    """Hash of a policy, or of what was registered from Python; empty for the library's solvers."""
+    if content := getattr(solver, "content", ""):
+        return str(content)
     known = {**library.rules(problem), **library.solvers(problem)}
-    return "" if contender.text in known else fingerprint(contender.solver(problem))
+    return "" if contender.text in known else fingerprint(solver)
 
 
 # Instances.
@@ -306,7 +310,7 @@ def check_options(solver: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _content(text: str) -> str:
-    file = text.rpartition(":")[0]
+    file = text if text.endswith(".safetensors") else text.rpartition(":")[0]
     if not file or not Path(file).is_file():  # find() says what is wrong
         return ""
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()

@@ -215,6 +215,7 @@ def _child(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _die_with(parent)
+    _single_torch_thread()
     if memory_limit is not None:
         _limit_memory(memory_limit)
     # What a solver prints is no part of the parent's output.
@@ -227,6 +228,12 @@ def _child(
         outcome = Outcome(None, one_line(error))
     sender.send(outcome)
     sender.close()
+
+
+def _single_torch_thread() -> None:
+    """Let PyTorch, if it is loaded, run in one thread: after a fork, waiting for others hangs."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 def _limit_memory(more: int) -> None:

@@ -1,0 +1,315 @@
+"""Trained policies as solvers: greedy, best of many samples, beam, tree search; then improvement.
+
+All searches keep the best episode, so more time never hurts.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..baselines.solver import Draft, Solver, solver
+from ..envs.registry import simulator_of
+from ..envs.simulator import Simulator
+from ..instances.core import FloatArray, IntArray
+from ..instances.registry import load_from
+from . import checkpoint
+from .policy import Policy
+from .sampling import Player, choose
+from .solvers import find
+
+#: Rows that are played side by side.
+_BATCH = 64
+_BATCH_IN_TIME = 16
+SEARCHES = ("greedy", "sample", "beam", "gumbel")
+
+
+def policy_solver(name: str, path: Path) -> Solver:
+    """A solver that plays the policy in a file.
+
+    Its options are ``search``; ``samples``: how many episodes (``sample``), of which the first is
+    greedy; ``temperature`` and ``quantile`` of the others: candidates below this share of a
+    decision's largest probability are left out; ``width`` (``beam``); ``simulations`` (``gumbel``);
+    ``then``: a solver that starts from the policy's solution and has four fifths of the time.
+    """
+
+    def play(
+        instance: Any,
+        *,
+        time_limit: float | None = None,
+        seed: int = 0,
+        on_incumbent: Callable[[Any], None],
+        search: str = "sample",
+        samples: int = 1,
+        temperature: float = 1.0,
+        quantile: float = 0.0,
+        width: int = 16,
+        simulations: int = 16,
+        then: str = "",
+    ) -> Draft:
+        _check(name, search, samples, temperature, quantile, width, simulations)
+        began = time.perf_counter()
+        deadline = None if time_limit is None else began + time_limit * (0.2 if then else 1.0)
+        played = _loaded(path, instance.problem)
+        rng = np.random.default_rng(seed)
+        episodes: Iterator[tuple[float, Any]]
+        if search == "beam":
+            episodes = beam(played, instance, width, deadline)
+        elif search == "gumbel":
+            episodes = gumbel(played, instance, simulations, rng, deadline)
+        else:
+            count = 1 if search == "greedy" else samples
+            episodes = sample(played, instance, count, temperature, quantile, rng, deadline)
+        best: tuple[float, Any] = (np.inf, None)
+        for cost, solution in episodes:
+            if cost < best[0]:
+                best = cost, solution
+                on_incumbent(solution)
+        if not then:
+            return Draft(best[1])
+        return _improved(instance, then, best[1], time_limit, began, seed)
+
+    timed = solver(name=name)(play)
+
+    @functools.wraps(timed)
+    def run(instance: Any, **arguments: Any) -> Any:
+        _warm_up(path, getattr(instance, "problem", ""))
+        return timed(instance, **arguments)
+
+    return run  # type: ignore[return-value]
+
+
+def _improved(
+    instance: Any,
+    then: str,
+    start: Any,
+    time_limit: float | None,
+    began: float,
+    seed: int,
+) -> Draft:
+    """What another solver makes of a solution in the rest of the time."""
+    left = None if time_limit is None else max(0.01, time_limit - (time.perf_counter() - began))
+    result = find(instance.problem, then)(instance, time_limit=left, seed=seed, start=start)
+    return Draft(result.solution, result.bound, result.status)
+
+
+def _check(
+    name: str,
+    search: str,
+    samples: int,
+    temperature: float,
+    quantile: float,
+    width: int,
+    simulations: int,
+) -> None:
+    if search not in SEARCHES:
+        raise ValueError(f"{name}: search {search!r}, expected one of: {', '.join(SEARCHES)}.")
+    counts = {"samples": samples, "width": width, "simulations": simulations}
+    for what, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name}: {what} {count!r}, expected an integer >= 1.")
+    if not temperature >= 0:
+        raise ValueError(f"{name}: temperature {temperature}, expected >= 0.")
+    if not 0 <= quantile < 1:
+        raise ValueError(f"{name}: quantile {quantile}, expected at least 0 and below 1.")
+
+
+@functools.lru_cache(maxsize=8)
+def _read(path: Path, problem: str, changed: int) -> Policy:
+    """A policy, read again when its file changes."""
+    return checkpoint.load(path, problem)
+
+
+def _loaded(path: Path, problem: str) -> Policy:
+    return _read(path, problem, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@functools.cache
+def _warm_up(path: Path, problem: str) -> None:
+    """Load weights and compiled code before the clock runs."""
+    try:
+        policy = _loaded(path, problem)
+    except ValueError:  # the run itself will say so
+        return
+    simulator_class = simulator_of(problem, policy.config.mode)
+    instance = load_from(simulator_class.family, simulator_class.default_instance)
+    Player(policy, _simulator(policy, instance, 1)).play(0.0, np.random.default_rng(0))
+
+
+def _simulator(policy: Policy, instance: Any, rows: int) -> Simulator:
+    config = policy.config
+    simulator_class = simulator_of(instance.problem, config.mode)
+    simulator = simulator_class(
+        rows,
+        simulator_class.measure(instance),
+        skip_forced=True,
+        graph=config.graph,
+        **(config.options or {}),
+    )
+    simulator.load(range(rows), [instance] * rows)
+    return simulator
+
+
+# Searches: each yields (cost, solution) of better and better episodes.
+
+
+def sample(
+    policy: Policy,
+    instance: Any,
+    samples: int,
+    temperature: float,
+    quantile: float,
+    rng: np.random.Generator,
+    deadline: float | None,
+) -> Iterator[tuple[float, Any]]:
+    """The greedy episode, and the best of further random ones."""
+    rows = min(samples, _BATCH if deadline is None else _BATCH_IN_TIME)
+    simulator = _simulator(policy, instance, rows)
+    player = Player(policy, simulator, quantile)
+    for played in range(0, samples, rows):
+        heat = np.full(rows, temperature, dtype=np.float32)
+        if played == 0:
+            heat[0] = 0.0
+        late = None if played == 0 else deadline  # the first episodes always end
+        if player.play(heat, rng, deadline=late) is None:
+            return
+        costs = simulator.view["value"][: samples - played]
+        row = int(np.argmin(costs))
+        yield float(costs[row]), simulator.solution(row)
+
+
+def beam(
+    policy: Policy, instance: Any, width: int, deadline: float | None
+) -> Iterator[tuple[float, Any]]:
+    """Keep the ``width`` most probable partial episodes, decision by decision.
+
+    All rows of the simulator take part: each state is followed by its best candidates, of which the
+    most probable sequences stay.
+    """
+    simulator = _simulator(policy, instance, 2 * width)
+    player = Player(policy, simulator)
+    player.begin()
+    rows, weights = np.zeros(1, dtype=np.int64), np.zeros(1)
+    best = np.inf
+    actions = np.zeros(simulator.num_rows, dtype=np.int64)
+    while rows.size:
+        if deadline is not None and np.isfinite(best) and time.perf_counter() > deadline:
+            return
+        parents, chosen, weights = _extended(player, rows, weights, width)
+        target = (rows[0] // width + 1) % 2 * width + np.arange(len(parents))
+        simulator.copy_rows(parents, target)
+        # Rows that take no part are given an action that ends them; they are written over later.
+        actions[:] = -1
+        actions[target] = chosen
+        simulator.advance(actions)
+        ended = ~simulator.live()[target]
+        for row in target[ended]:
+            if simulator.cost(row) < best:
+                best = simulator.cost(row)
+                yield best, simulator.solution(int(row))
+        rows, weights = target[~ended], weights[~ended]
+
+
+def _extended(
+    player: Player, rows: IntArray, weights: FloatArray, width: int
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """The most probable next states: their parents, actions and log-probabilities."""
+    decisions, scores, _ = player.scores(rows)
+    logs = weights[decisions.segments.numpy()] + _log_softmax(scores, decisions.offsets)
+    order = np.argsort(-logs, kind="stable")[:width]
+    return rows[decisions.segments.numpy()[order]], decisions.actions[order], logs[order]
+
+
+def gumbel(
+    policy: Policy,
+    instance: Any,
+    simulations: int,
+    rng: np.random.Generator,
+    deadline: float | None,
+) -> Iterator[tuple[float, Any]]:
+    """At every decision, play candidates to the end, halving them (after Danihelka et al. 2022).
+
+    Candidates are drawn without replacement by Gumbel noise and scored by the best episode that
+    follows them, sampled by the policy; sequential halving spends the simulations on the better
+    half. The action of the best episode is taken (doi: openreview bERaNdoegnO).
+    """
+    simulator = _simulator(policy, instance, simulations + 1)
+    player = Player(policy, simulator)
+    player.begin()
+    best = np.inf
+    base, tries = 0, np.arange(1, simulations + 1)
+    while simulator.live()[base]:
+        found = _try(player, base, tries, rng)
+        if found[0] < best:
+            best = found[0]
+            yield found[0], found[1]
+        if deadline is not None and time.perf_counter() > deadline:
+            return
+        taken = np.full(simulator.num_rows, -1, dtype=np.int64)
+        taken[base] = found[2]
+        simulator.advance(taken)
+
+
+def _try(
+    player: Player, base: int, tries: IntArray, rng: np.random.Generator
+) -> tuple[float, Any, int]:
+    """The best episode that goes on from a row: cost, solution, and its first action."""
+    decisions, scores, _ = player.scores(np.array([base]))
+    logs = _log_softmax(scores, decisions.offsets)
+    noisy = logs + rng.gumbel(size=len(logs))
+    left = decisions.actions[np.argsort(-noisy, kind="stable")[: len(tries)]]
+    costs = dict.fromkeys(left.tolist(), np.inf)
+    best: tuple[float, Any, int] = (np.inf, None, int(left[0]))
+    while True:
+        first = np.resize(left, len(tries))
+        best = min(
+            best, _roll_out(player, base, tries, first, costs, rng), key=lambda item: item[0]
+        )
+        if len(left) <= 2:
+            return best
+        order = sorted(left.tolist(), key=lambda action: costs[action])
+        left = np.array(order[: (len(left) + 1) // 2])
+
+
+def _roll_out(
+    player: Player,
+    base: int,
+    tries: IntArray,
+    first: IntArray,
+    costs: dict[int, float],
+    rng: np.random.Generator,
+) -> tuple[float, Any, int]:
+    """Episodes with given first actions, then sampled; updates the best cost of each action."""
+    simulator = player.simulator
+    saved = simulator.save(np.array([base]))
+    simulator.copy_rows(np.full(len(tries), base), tries)
+    actions = np.full(simulator.num_rows, -1, dtype=np.int64)
+    actions[tries] = first
+    simulator.advance(actions)
+    heat = np.ones(simulator.num_rows, dtype=np.float32)
+    _, where = np.unique(first, return_index=True)
+    heat[tries[where]] = 0.0  # one greedy episode per action
+    while (rows := np.flatnonzero(simulator.live())).size:
+        decisions, scores, _ = player.scores(rows)
+        actions[rows] = choose(decisions, scores, heat[rows], rng)
+        simulator.advance(actions)
+    values = simulator.view["value"][tries]
+    for action, value in zip(first.tolist(), values.tolist(), strict=True):
+        costs[action] = min(costs[action], value)
+    place = int(np.argmin(values))
+    solution = simulator.solution(int(tries[place]))
+    simulator.restore(np.array([base]), saved)
+    return float(values[place]), solution, int(first[place])
+
+
+def _log_softmax(scores: FloatArray, offsets: IntArray) -> FloatArray:
+    """Logarithms of the probabilities within each decision."""
+    firsts, counts = offsets[:-1], np.diff(offsets)
+    shifted = scores - np.repeat(np.maximum.reduceat(scores, firsts), counts)
+    totals = np.add.reduceat(np.exp(shifted), firsts)
+    return np.asarray(shifted - np.repeat(np.log(totals), counts), dtype=np.float64)
