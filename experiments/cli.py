@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import cli_data, cli_study
+from . import cli_data, cli_policy, cli_study
 from .cli_text import (
     check_out,
     key_values,
@@ -36,6 +36,8 @@ app = typer.Typer(
 )
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_study.app, name="study")
+app.add_typer(cli_policy.app, name="policy")
+app.command()(cli_policy.train)
 
 #: ``ClickException``: of click or, in newer Typers, of their own copy of it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -103,6 +105,12 @@ Rules = Annotated[
 ]
 
 
+Policies = Annotated[
+    list[str],
+    typer.Option("--policy", metavar="FILE|gnn", help="A trained policy (safetensors)."),
+]
+
+
 @app.command()
 def solve(
     family: FamilyName,
@@ -113,6 +121,9 @@ def solve(
     rule: Annotated[
         str | None,
         typer.Option(metavar="FILE.py:FUNCTION", help="A score over named columns, as solver."),
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(metavar="FILE|gnn", help="A trained policy, as solver.")
     ] = None,
     time_limit: TimeLimit = None,
     seed: Annotated[int, typer.Option(parser=_seed, metavar="N", help="Seed of the run.")] = 0,
@@ -129,6 +140,7 @@ def solve(
     if out is not None:
         check_out(out)
     loaded = load_instance(family, instance, settings)
+    solver = policy or solver
     result = _solved(loaded, solver, rule, time_limit, seed, solver_options(solver, options))
     if as_json:
         print_json(_result_row(result))
@@ -281,6 +293,7 @@ def compare(
         list[str], typer.Option(metavar="FILE.py:FUNCTION", help="A further solver; repeatable.")
     ] = [],  # noqa: B006
     rule: Rules = [],  # noqa: B006
+    policy: Policies = [],  # noqa: B006
     time_limit: TimeLimit = None,
     seeds: Annotated[
         int, typer.Option(parser=_integer, metavar="N", help="Runs per instance and solver.")
@@ -313,7 +326,7 @@ def compare(
     frame = study.compare(
         family,
         load_all(family, given, **key_values("--set", settings)),
-        [*(part.strip() for part in solvers.split(",") if part.strip()), *solver],
+        [*(part.strip() for part in solvers.split(",") if part.strip()), *solver, *policy],
         rules=rule,
         time_limit=time_limit,
         seeds=seeds,
