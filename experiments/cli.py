@@ -385,11 +385,13 @@ def list_families(
 
 @app.command()
 def speed(
-    target: Annotated[str, typer.Argument(metavar="[FAMILY|all]", help="What to measure.")] = "all",
+    target: Annotated[
+        str, typer.Argument(metavar="[FAMILY|agents|all]", help="What to measure.")
+    ] = "all",
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measure decisions per second of the environments."""
+    """Measure decisions per second of the environments, or of policies."""
     from .speed import main as measure
 
     measure(target, json_output=as_json)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ..envs import ENVIRONMENTS
 from ..instances.registry import family
+from . import speed_agents
 from .store import machine
 
 _BATCHES = (1, 64, 256)
@@ -93,11 +94,18 @@ def measure(env_id: str, mode: str, instance: str) -> Iterator[dict[str, Any]]:
 
 
 def main(target: str, *, json_output: bool) -> None:
-    """Measure the environments of a family, or of all, and print a table or JSON.
+    """Measure the environments of a family or of all, or the policies, and print a table or JSON.
 
     Raises:
         ValueError: If there is no such family.
     """
+    if target == "agents":
+        found = list(speed_agents.measure())
+        if json_output:
+            print(json.dumps({"machine": _machine(), "rows": found}))
+        else:
+            speed_agents.show(found)
+        return
     if target != "all":
         family(target)
     rows: list[dict[str, Any]] = []
@@ -107,10 +115,14 @@ def main(target: str, *, json_output: bool) -> None:
                 for instance in simulator.speed_instances:
                     rows += measure(env_id, mode, instance)
     if json_output:
-        packages = {package: version(package) for package in _PACKAGES}
-        print(json.dumps({"machine": {**machine(), **packages}, "rows": rows}))
+        print(json.dumps({"machine": _machine(), "rows": rows}))
     else:
         _show(rows)
+
+
+def _machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {**machine(), **{package: version(package) for package in _PACKAGES}}
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

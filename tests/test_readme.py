@@ -50,6 +50,15 @@ def test_the_commands_run(tmp_path):
         assert (tmp_path / name).stat().st_size > 0
 
 
+@pytest.mark.slow
+def test_the_script_for_stable_baselines_learns():
+    script = blocks("python")[2].replace("1_000_000", "64").replace("10x10", "4x3")
+    script = script.replace("gamma=1.0", "gamma=1.0, n_steps=4, n_epochs=1, batch_size=64")
+    names = {}
+    exec(script, names)
+    assert names["model"].num_timesteps >= 64
+
+
 def test_the_study_is_a_study(tmp_path):
     from gapgym.experiments import spec
 

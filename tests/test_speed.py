@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gapgym.envs import ENVIRONMENTS
-from gapgym.experiments import speed
+from gapgym.experiments import speed, speed_agents
 
 
 def test_random_actions_are_allowed_and_reach_every_candidate():
@@ -33,6 +33,22 @@ def test_every_environment_is_measured_alone_and_in_batches(monkeypatch, capsys)
         assert 0 < row["lowest"] <= row["decisions_per_second"] <= row["highest"]
     speed.main(next(iter(ENVIRONMENTS.values())).module, json_output=False)
     assert "decisions per second" in capsys.readouterr().out
+
+
+def test_policies_are_measured_with_and_without_a_graph(monkeypatch, capsys):
+    monkeypatch.setattr(speed_agents, "_ROWS", 8)
+    monkeypatch.setattr(speed_agents, "_REPETITIONS", 1)
+    for environment in ENVIRONMENTS.values():
+        simulator = next(iter(environment.simulators().values()))
+        monkeypatch.setattr(simulator, "speed_instances", simulator.speed_instances[:1])
+    speed.main("agents", json_output=True)
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {row["problem"] for row in rows} == {e.problem for e in ENVIRONMENTS.values()}
+    for row in rows:
+        assert row["decisions_per_second"] > 0
+        assert 0 < row["simulator_share"] + row["network_share"] <= 1.01
+    speed_agents.show(rows)
+    assert "policy decisions per second" in capsys.readouterr().out
 
 
 def test_an_unknown_family_is_refused():
