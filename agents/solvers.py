@@ -19,7 +19,8 @@ from .play import rule_solver
 #: How the names of modules begin that are made of a user's files.
 USER_MODULE = "gapgym_user_"
 
-#: Folder of the policies that come with the library.
+#: Folder of the policies that come with the library: ``gnn``, with a graph encoder, as
+#: ``PROBLEM.safetensors``, and ``columns``, without, as ``PROBLEM_columns.safetensors``.
 WEIGHTS = Path(__file__).parent / "weights"
 
 _registered: dict[str, dict[str, Solver]] = {}
@@ -29,8 +30,9 @@ def solvers(problem: str) -> dict[str, Solver]:
     """Name to solver: rules, searches, exact methods, policies and those registered by the user."""
     played = {name: rule_solver(name, rule) for name, rule in baselines.rules(problem).items()}
     found: dict[str, Solver] = {**played, **baselines.solvers(problem)}
-    if (path := WEIGHTS / f"{problem}.safetensors").is_file():
-        found["gnn"] = PolicySolver("gnn", path)
+    for name, file in (("gnn", problem), ("columns", f"{problem}_columns")):
+        if (path := WEIGHTS / f"{file}.safetensors").is_file():
+            found[name] = PolicySolver(name, path)
     return {**found, **_registered.get(problem, {})}
 
 

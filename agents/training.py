@@ -323,9 +323,15 @@ class Trainer:
         return self.simulator(instances)
 
     def _write_progress(self, loss: float) -> None:
-        line = json.dumps(asdict(self.progress(loss)))
+        """Append to ``progress.jsonl``, and to the event file that TensorBoard shows."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        now = self.progress(loss)
         with (self.folder / "progress.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+            file.write(json.dumps(asdict(now)) + "\n")
+        with SummaryWriter(self.folder / "tensorboard") as writer:
+            for name in ("loss", "score", "best", "seconds"):
+                writer.add_scalar(name, getattr(now, name), self.update)
 
     # Resumption.
 

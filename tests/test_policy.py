@@ -369,6 +369,8 @@ def test_every_problem_can_be_learned(problem, tmp_path):
     assert [progress.update for progress in seen] == [1, 2, 3, 4, 5, 6]
     assert checkpoint.load(path, problem).config.problem == problem
     assert seen[-1].best <= seen[0].score
+    assert len((tmp_path / "progress.jsonl").read_text().splitlines()) == 3
+    assert list((tmp_path / "tensorboard").glob("events*"))
     instance = default_instances(problem, 1)[0]
     result = gapgym.solve(instance, str(path))
     module = family(simulator_of(problem).family)
@@ -462,22 +464,24 @@ def test_without_a_gpu_cuda_is_refused(tmp_path):
 # What comes with the library.
 
 
+@pytest.mark.parametrize("name", ["gnn", "columns"])
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_a_shipped_policy_is_small_plays_and_says_how_it_was_made(problem):
+def test_a_shipped_policy_is_small_plays_and_says_how_it_was_made(problem, name):
     from gapgym.agents.solvers import WEIGHTS
 
-    path = WEIGHTS / f"{problem}.safetensors"
+    path = WEIGHTS / f"{problem}{'_columns' if name == 'columns' else ''}.safetensors"
     if not path.is_file():
-        with pytest.raises(ValueError, match="unknown solver 'gnn'"):
-            find(problem, "gnn")
+        with pytest.raises(ValueError, match=f"unknown solver '{name}'"):
+            find(problem, name)
         return
     assert path.stat().st_size < 2e6
     config, made = checkpoint.describe(path)
     assert config.problem == problem
     assert {"config", "seconds", "score"} <= set(made)
     instance = default_instances(problem, 1)[0]
-    result = gapgym.solve(instance, "gnn", samples=4)
-    assert result.solver == "gnn"
+    result = gapgym.solve(instance, name, samples=4)
+    assert result.solver == name
+    assert config.graph == (name == "gnn")
     assert result.objective is not None
 
 
