@@ -35,7 +35,7 @@ from .registry import Oracle
 from .rules import Columns, Rule, Score, uniform
 from .solver import Solver
 from .tardiness_cp import cp_sat
-from .tardiness_exact import exact, least_cost
+from .tardiness_exact import exact, lagrangian, least_cost
 from .tardiness_search import beam, descent, dynasearch, iterated_dynasearch
 
 #: Stands for a weight of 0 in a ratio or a logarithm.
@@ -195,6 +195,7 @@ SOLVERS: Mapping[str, Mapping[str, Solver]] = {
         "iterated_dynasearch": iterated_dynasearch,
         "beam": beam,
         "cp_sat": cp_sat,
+        "lagrangian": lagrangian,
         "exact": exact,
     }
 }

@@ -51,6 +51,8 @@ def sublimate(
     seed: int,
     start: TardinessSolution | None,
     on_incumbent: Report,
+    *,
+    root: bool = False,
 ) -> Draft:
     """A proven optimum of an instance without release dates and setups, or a bound.
 
@@ -60,6 +62,7 @@ def sublimate(
         seed: Seed of the search for a good sequence.
         start: Sequence to begin from, or ``None``.
         on_incumbent: Called with each better sequence.
+        root: Whether to stop before any job is made to be visited exactly once.
     """
     best, bound = first_sequence(instance, start, on_incumbent), lower_bound(instance)
     for value, found in iterated(instance, best, np.random.default_rng(seed), _KICKS):
@@ -73,7 +76,7 @@ def sublimate(
 
     p, w, d = instance.durations, instance.weights, instance.due_dates
     proof = Proof(p[counted], w[counted], d[counted], value, report)
-    if proof.run(deadline):
+    if proof.run(deadline, root=root):
         return Draft(None, proof.best, Status.OPTIMAL)
     return Draft(None, max(bound, min(proof.bound, proof.best)))
 
@@ -299,8 +302,8 @@ class Proof:
         value = self._multipliers.bound
         return 0 if math.isinf(value) else math.ceil(value - _MARGIN)
 
-    def run(self, deadline: Deadline) -> bool:
-        """Whether the value is proven to be the optimum."""
+    def run(self, deadline: Deadline, *, root: bool = False) -> bool:
+        """Whether the value is proven to be the optimum; with ``root`` by relaxations alone."""
         if not self._fits:
             return False
         p, w, d = self._jobs
@@ -320,7 +323,7 @@ class Proof:
         while not deadline.passed:
             if self._climb(graph, deadline, steps):
                 return True
-            if deadline.passed or not graph.part(self._multipliers.off):
+            if root or deadline.passed or not graph.part(self._multipliers.off):
                 return False
             self._multipliers.restart()
             steps = _STEPS

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..envs import ENVIRONMENTS
+from ..envs.simulator import Simulator
 from ..instances.registry import family
 from . import speed_agents
 from .store import machine
@@ -74,12 +76,22 @@ def _eight(instance: str) -> list[str]:
     return [f"{instance}-s{seed}" for seed in range(8)]
 
 
-def measure(env_id: str, mode: str, instance: str) -> Iterator[dict[str, Any]]:
-    """One row per batch size: the median decisions per second and its spread."""
-    for num_envs in _BATCHES:
+def measure(
+    env_id: str, mode: str, simulator: type[Simulator], instance: str
+) -> Iterator[dict[str, Any]]:
+    """The median decisions per second and its spread, a row per batch size and variant.
+
+    The variants of the largest batch: without copies of the observation, and, where there is a
+    choice, with the minimal columns too.
+    """
+    variants: list[tuple[int, dict[str, Any]]] = [(num_envs, {}) for num_envs in _BATCHES]
+    variants.append((_BATCHES[-1], {"copy": False}))
+    if "columns" in simulator.options():
+        variants.append((_BATCHES[-1], {"columns": "minimal", "copy": False}))
+    for num_envs, options in variants:
         rate = partial(single, env_id, instance, mode=mode)
         if num_envs > 1:
-            rate = partial(batched, env_id, instance, num_envs, mode=mode)
+            rate = partial(batched, env_id, instance, num_envs, mode=mode, **options)
         rate(seconds=_SECONDS)  # compiles the kernels, and wakes a sleepy processor
         rates = [rate(seconds=_SECONDS) for _ in range(_REPETITIONS)]
         yield {
@@ -87,6 +99,7 @@ def measure(env_id: str, mode: str, instance: str) -> Iterator[dict[str, Any]]:
             "mode": mode,
             "instances": instance,
             "num_envs": num_envs,
+            "options": options,
             "decisions_per_second": statistics.median(rates),
             "lowest": min(rates),
             "highest": max(rates),
@@ -113,7 +126,7 @@ def main(target: str, *, json_output: bool) -> None:
         for mode, simulator in environment.simulators().items():
             if target in ("all", simulator.family):
                 for instance in simulator.speed_instances:
-                    rows += measure(env_id, mode, instance)
+                    rows += measure(env_id, mode, simulator, instance)
     if json_output:
         print(json.dumps({"machine": _machine(), "rows": rows}))
     else:
@@ -130,8 +143,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(title="decisions per second, one core, median (lowest to highest)")
-    for heading in ("environment", "mode", "instances", "B", "decisions/s", "spread"):
-        left = heading in ("environment", "mode", "instances")
+    for heading in ("environment", "mode", "instances", "B", "options", "decisions/s", "spread"):
+        left = heading in ("environment", "mode", "instances", "options")
         table.add_column(heading, justify="left" if left else "right")
     for row in rows:
         spread = f"{row['lowest']:,.0f} - {row['highest']:,.0f}"
@@ -140,7 +153,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
             row["mode"],
             row["instances"],
             str(row["num_envs"]),
+            ", ".join(f"{name}={value}" for name, value in row["options"].items()),
             f"{row['decisions_per_second']:,.0f}",
             spread,
         )
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)

@@ -8,6 +8,7 @@ repetitions, and the shares of the time that simulator, network and the rest tak
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -106,4 +107,4 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"{row['simulator_share']:.0%}",
             f"{row['network_share']:.0%}",
         )
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)

@@ -71,6 +71,7 @@ MODE_INSTANCES = {
 SOLVER_INSTANCES = {
     ("tardiness", "dynasearch"): tardiness_instances(plain=True),
     ("tardiness", "iterated_dynasearch"): tardiness_instances(plain=True),
+    ("tardiness", "lagrangian"): tardiness_instances(plain=True),
 }
 
 #: The same without what is decided under uncertainty, where a solution with hindsight cannot always

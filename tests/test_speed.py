@@ -25,10 +25,15 @@ def test_every_environment_is_measured_alone_and_in_batches(monkeypatch, capsys)
     speed.main("all", json_output=True)
     printed = json.loads(capsys.readouterr().out)
     assert printed["machine"]["cores"] >= 1
-    modes = [(e, mode) for e in ENVIRONMENTS for mode in ENVIRONMENTS[e].simulators()]
-    assert [(r["environment"], r["mode"], r["num_envs"]) for r in printed["rows"]] == [
-        (*mode, num_envs) for mode in modes for num_envs in (1, 4)
-    ]
+    expected = []
+    for env_id, environment in ENVIRONMENTS.items():
+        for mode, simulator in environment.simulators().items():
+            variants = [(1, {}), (4, {}), (4, {"copy": False})]
+            if "columns" in simulator.options():
+                variants.append((4, {"columns": "minimal", "copy": False}))
+            expected += [(env_id, mode, *variant) for variant in variants]
+    names = ("environment", "mode", "num_envs", "options")
+    assert [tuple(row[name] for name in names) for row in printed["rows"]] == expected
     for row in printed["rows"]:
         assert 0 < row["lowest"] <= row["decisions_per_second"] <= row["highest"]
     speed.main(next(iter(ENVIRONMENTS.values())).module, json_output=False)

@@ -13,7 +13,7 @@ from strategies import stochastic_tardiness_instances, tardiness_instances
 
 import gapgym
 from gapgym.baselines import Status, tardiness_exact
-from gapgym.baselines.tardiness_exact import Decomposition, exact, value_oracle
+from gapgym.baselines.tardiness_exact import Decomposition, exact, lagrangian, value_oracle
 from gapgym.baselines.tardiness_precedence import precedence, respecting
 from gapgym.baselines.tardiness_search import Deadline
 from gapgym.baselines.tardiness_sublimation import Proof
@@ -169,6 +169,25 @@ def test_numbers_that_floats_would_round_are_bounded_but_not_proven():
 
 
 # Limits.
+
+
+@given(instance=tardiness_instances(plain=True))
+def test_the_lagrangian_bound_is_a_bound(instance):
+    result = lagrangian(instance)
+    assert result.bound <= exact(instance).objective <= result.objective
+
+
+def test_the_lagrangian_bound_is_close_to_the_optimum_of_larger_instances():
+    for seed in range(4):
+        instance = generate(30, seed=seed, kind="weighted", tf=0.6, rdd=0.4)
+        result, optimum = lagrangian(instance), exact(instance).objective
+        assert lower_bound(instance) < result.bound <= optimum
+        assert result.bound >= 0.97 * optimum
+
+
+def test_the_lagrangian_bound_refuses_setups():
+    with pytest.raises(ValueError, match="lagrangian: release dates or setups, expected none"):
+        lagrangian(TardinessInstance([1, 2], [1, 2], release_dates=[0, 3]))
 
 
 def test_too_many_jobs_are_refused_with_what_can_do():
