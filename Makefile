@@ -8,7 +8,7 @@ ifneq ($(wildcard ../shared/data),)
 export GAPGYM_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: demo test venv lint types unit bench clean
+.PHONY: demo test venv lint types unit docs bench clean
 
 ## Compare rules and CP-SAT on real job shops; writes results/demo/report.html.
 demo: venv
@@ -37,6 +37,10 @@ types: venv
 
 unit: venv
 	$(BIN)/python -m pytest -n auto
+
+## The documentation, in results/site.
+docs: venv
+	$(BIN)/mkdocs build --quiet
 
 ## Decisions per second of every environment.
 bench: venv
