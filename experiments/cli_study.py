@@ -167,6 +167,43 @@ def merge(
                 typer.echo(f"{folder}: {target.take(source)} runs taken")
 
 
+@app.command()
+def suites(
+    study: StudyName,
+    sizes: Annotated[
+        str, typer.Option(metavar="SMOKE,DEV,TEST", help="Numbers of instances.")
+    ] = "4,16,24",
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="JSON file that takes the names.")
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Small sets of the study's instances on which its solvers compare as on all of them."""
+    import json
+
+    from ..instances.text import write_text
+    from .suites import choose
+
+    try:
+        smoke, dev, test = (int(part) for part in sizes.split(","))
+    except ValueError:
+        raise ValueError(f"--sizes {sizes!r}, expected three integers, e.g. 4,16,24.") from None
+    spec = _looked_up(study, out)
+    families = sorted({run.family for run in spec.study.finished.values()})
+    if len(families) != 1:
+        raise ValueError(f"{study}: families {', '.join(families)}, expected a study of one.")
+    found = choose(spec.study.frame(), smoke, dev, test)
+    for suite in found:
+        listed = ", ".join(suite.instances)
+        typer.echo(
+            f"{suite.name}: {len(suite.instances)} instances, rank agreement"
+            f" {suite.agreement:.2f}: {listed}"
+        )
+    if to is not None:
+        names = {families[0]: {suite.name: suite.instances for suite in found}}
+        write_text(to, json.dumps(names, indent=1) + "\n")
+
+
 def _folder(spec: Spec, out: Path | None) -> Path:
     return Path("results") / spec.name if out is None else out
 

@@ -6,8 +6,9 @@ import difflib
 import fnmatch
 import glob
 import importlib
+import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -124,18 +125,28 @@ def resolve(family_name: str, text: str, **options: Any) -> Any:
     )
 
 
+def sets(family_name: str) -> Mapping[str, Sequence[str]]:
+    """Sets of a family's benchmarks, as names and globs.
+
+    The family names some in a mapping ``SETS``; ``smoke``, ``dev`` and ``test`` are chosen so that
+    solvers compare there as on all benchmarks (``gapgym study suites``).
+    """
+    file = Path(__file__).parent / "data" / "suites.json"
+    chosen: Mapping[str, Sequence[str]] = json.loads(file.read_text()).get(family_name, {})
+    return {**chosen, **getattr(family(family_name), "SETS", {})}
+
+
 def load_all(family_name: str, patterns: list[str], **options: Any) -> list[Any]:
     """The instances that names, globs of names (``"la*"``), files and globs of files stand for.
 
-    A family may also name sets of its benchmarks, as names and globs, in a mapping ``SETS``.
+    Names of sets count, too: see :func:`sets`.
 
     Raises:
         ValueError: If a pattern matches nothing.
     """
-    module = family(family_name)
-    sets: Mapping[str, tuple[str, ...]] = getattr(module, "SETS", {})
+    module, known = family(family_name), sets(family_name)
     instances: list[Any] = []
-    for pattern in (member for given in patterns for member in sets.get(given, (given,))):
+    for pattern in (member for given in patterns for member in known.get(given, (given,))):
         if not any(sign in pattern for sign in "*?["):
             instances.append(load_from(family_name, pattern, **options))
             continue
