@@ -148,7 +148,11 @@ def group_markdown(frame: pd.DataFrame, column: str) -> str:
 
 def _proven_markdown(frame: pd.DataFrame) -> str:
     proven = frame.assign(proven=(frame["status"] == "optimal").astype(float))
-    return _markdown(by_group(proven, "proven"), lambda share: f"{100 * share:.0f} %")
+    return _markdown(by_group(proven, "proven"), _whole_percent)
+
+
+def _whole_percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.0f} %"
 
 
 def _markdown(table: pd.DataFrame, text_of: Callable[[float], str]) -> str:
