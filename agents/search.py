@@ -78,7 +78,7 @@ def policy_solver(name: str, path: Path) -> Solver:
 
     @functools.wraps(timed)
     def run(instance: Any, **arguments: Any) -> Any:
-        _warm_up(path, getattr(instance, "problem", ""))
+        warm_up(path, getattr(instance, "problem", ""))
         return timed(instance, **arguments)
 
     return run  # type: ignore[return-value]
@@ -130,7 +130,7 @@ def _loaded(path: Path, problem: str) -> Policy:
 
 
 @functools.cache
-def _warm_up(path: Path, problem: str) -> None:
+def warm_up(path: Path, problem: str) -> None:
     """Load weights and compiled code before the clock runs."""
     try:
         policy = _loaded(path, problem)

@@ -55,6 +55,12 @@ class PolicySolver:
         """SHA-256 of the file: another policy is another solver."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
+    def warm_up(self, problem: str) -> None:
+        """Load PyTorch, the weights and compiled code, which a first run would pay for."""
+        from .search import warm_up
+
+        warm_up(self.path, problem)
+
     def __call__(self, instance: Any, **arguments: Any) -> Result:
         """Solve an instance."""
         from .search import policy_solver  # PyTorch takes seconds to import

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..agents.play import rule_solver
+from ..agents.solvers import PolicySolver
 from ..baselines.registry import rules as rules_of
 from ..baselines.rules import Rule, uniform
 from ..baselines.solver import Status
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gapgym")
 
 #: Imported before the fork where a solver of that name takes part, so that no run pays for it.
-_HEAVY = {"cp_sat": "ortools.sat.python.cp_model", "gnn": "torch"}
+_HEAVY = {"cp_sat": "ortools.sat.python.cp_model"}
 
 #: A run is killed so many seconds after twice its time limit.
 _PATIENCE = 30.0
@@ -374,6 +375,9 @@ def _warm_up(cells: Sequence[Cell]) -> None:
     """Load what the runs need into this process, so that the forked ones do not pay for it."""
     for module in {_HEAVY[c.contender.text] for c in cells if c.contender.text in _HEAVY}:
         importlib.import_module(module)
+    for solver, problem in {(c.solver, c.instance.problem): None for c in cells}:
+        if isinstance(solver, PolicySolver):
+            solver.warm_up(problem)
     played = [c.instance for c in cells if _is_played(c)]
     for problem in {instance.problem for instance in played}:
         smallest = min((i for i in played if i.problem == problem), key=_size)
