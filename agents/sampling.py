@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,17 @@ from .policy import Policy
 
 #: Rewards are added up in this type.
 _FLOAT = np.float64
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small networks run fastest, and reproducibly, in one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Player:

@@ -20,7 +20,7 @@ from ..instances.core import FloatArray, IntArray
 from ..instances.registry import load_from
 from . import checkpoint
 from .policy import Policy
-from .sampling import Player, choose
+from .sampling import Player, choose, one_thread
 from .solvers import find
 
 #: Rows that are played side by side.
@@ -78,8 +78,9 @@ def policy_solver(name: str, path: Path) -> Solver:
 
     @functools.wraps(timed)
     def run(instance: Any, **arguments: Any) -> Any:
-        warm_up(path, getattr(instance, "problem", ""))
-        return timed(instance, **arguments)
+        with one_thread():
+            warm_up(path, getattr(instance, "problem", ""))
+            return timed(instance, **arguments)
 
     return run  # type: ignore[return-value]
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .imitation import Imitation
+from .sampling import one_thread
 from .selflabel import selflabel
 from .training import Labeller, Progress, TrainConfig, Trainer
 
@@ -63,16 +64,5 @@ def train(
 
         return train_ppo(config, folder, device, tell)
     label: Labeller = selflabel if method == "selflabel" else Imitation(folder / "labels")
-    with _one_thread():
+    with one_thread():
         return Trainer(config, label, folder, device).run(tell)
-
-
-class _one_thread:  # noqa: N801 - reads as a function
-    """Small networks run fastest, and reproducibly, in one thread."""
-
-    def __enter__(self) -> None:
-        self._threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self._threads)
