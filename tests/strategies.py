@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from gapgym.instances.job_shop import JobShopInstance
+from gapgym.instances.soc_dag import SoCDagInstance
 from gapgym.instances.tardiness import TardinessInstance
 
 
@@ -55,16 +56,39 @@ def stochastic_tardiness_instances(draw, **sizes):
     return draw(tardiness_instances(**sizes, law=law, cv=cv, scenario=scenario))
 
 
+@st.composite
+def task_graphs(draw, max_tasks=5, max_pes=3, max_time=6, **fields):
+    """Task graphs on few PEs: tasks that take no time, or are not supported everywhere."""
+    n, m = draw(st.integers(1, max_tasks)), draw(st.integers(1, max_pes))
+    time = st.integers(-1, max_time)
+    row = st.lists(time, min_size=m, max_size=m).filter(lambda times: max(times) >= 0)
+    pairs = [(i, j) for j in range(n) for i in range(j)]
+    edges = draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
+    names = draw(st.permutations(range(n)))
+    matrix = st.lists(st.lists(st.integers(1, 3), min_size=m, max_size=m), min_size=m, max_size=m)
+    return SoCDagInstance(
+        run_times=draw(st.lists(row, min_size=n, max_size=n)),
+        edges=[(names[i], names[j]) for i, j in edges],
+        data=draw(st.lists(st.integers(0, 8), min_size=len(edges), max_size=len(edges))),
+        bandwidth=draw(matrix),
+        latency=draw(st.integers(0, 2)),
+        rounding=draw(st.sampled_from(["floor", "ceil"])),
+        **fields,
+    )
+
+
 #: Problem to small instances of it, for the contracts that every family keeps.
 INSTANCES = {
     "job_shop": job_shops() | stochastic_job_shops(),
     "tardiness": tardiness_instances() | stochastic_tardiness_instances(),
+    "soc_dag": task_graphs(),
 }
 
 #: (Problem, mode of its environment) to instances, where a mode does not play all of them.
 MODE_INSTANCES = {
     ("tardiness", "decompose"): tardiness_instances(plain=True, weighted=False),
     ("tardiness", "improve"): tardiness_instances(plain=True),
+    ("soc_dag", "build"): task_graphs(),  # of the family's generators, one makes streams
 }
 
 #: (Problem, solver) to instances, where a solver does not take all of them.
@@ -75,4 +99,8 @@ SOLVER_INSTANCES = {
 
 #: The same without what is decided under uncertainty, where a solution with hindsight cannot always
 #: be followed.
-CERTAIN_INSTANCES = {"job_shop": job_shops(), "tardiness": tardiness_instances()}
+CERTAIN_INSTANCES = {
+    "job_shop": job_shops(),
+    "tardiness": tardiness_instances(),
+    "soc_dag": task_graphs(),
+}
