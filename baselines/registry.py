@@ -9,7 +9,7 @@ from .rules import Rule
 from .solver import Solver
 
 #: Problem to the module that holds its classics.
-_MODULES = {"job_shop": ".job_shop", "tardiness": ".tardiness"}
+_MODULES = {"job_shop": ".job_shop", "tardiness": ".tardiness", "soc_dag": ".soc_dag"}
 
 
 def solvers(problem: str) -> Mapping[str, Solver]:
