@@ -9,7 +9,12 @@ from .rules import Rule
 from .solver import Solver
 
 #: Problem to the module that holds its classics.
-_MODULES = {"job_shop": ".job_shop", "tardiness": ".tardiness", "soc_dag": ".soc_dag"}
+_MODULES = {
+    "job_shop": ".job_shop",
+    "tardiness": ".tardiness",
+    "soc_dag": ".soc_dag",
+    "soc_stream": ".soc_dag",
+}
 
 
 def solvers(problem: str) -> Mapping[str, Solver]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..instances.core import FloatArray
-from . import soc_dag_lists
+from . import soc_dag_lists, soc_stream_cp
 from .rules import Columns, Rule, uniform
 from .soc_dag_cp import build_model, cp_sat, load_bound
 from .soc_dag_search import heft_portfolio, local_search
@@ -56,20 +56,45 @@ def least_bound(c: Columns) -> FloatArray:
     return _tie(c["rank_up"], -c["bound"])
 
 
-def _tie(score: FloatArray, key: FloatArray) -> FloatArray:
-    """Candidates by score, then by key; the largest first, as ranks."""
-    score, key = np.nan_to_num(score, nan=-np.inf), np.nan_to_num(key, nan=-np.inf)
-    order = np.lexsort((key, score), axis=1)
-    ranks = np.empty(order.shape)
+def _tie(*keys: FloatArray) -> FloatArray:
+    """Candidates by the first key, then by the next, as ranks; the largest first."""
+    known = [np.nan_to_num(key, nan=-np.inf) for key in keys]
+    order = np.lexsort(known[::-1], axis=1)
     rows = np.arange(len(order))[:, None]
-    ahead = np.zeros(order.shape, dtype=bool)
-    sorted_score, sorted_key = score[rows, order], key[rows, order]
-    ahead[:, 1:] = (sorted_score[:, 1:] != sorted_score[:, :-1]) | (
-        sorted_key[:, 1:] != sorted_key[:, :-1]
-    )
-    ranks[rows, order] = np.cumsum(ahead, axis=1)
+    higher = np.zeros(order.shape, dtype=bool)
+    for key in known:
+        higher[:, 1:] |= key[rows, order][:, 1:] != key[rows, order][:, :-1]
+    ranks = np.empty(order.shape)
+    ranks[rows, order] = np.cumsum(higher, axis=1)
     return ranks
 
+
+# Rules of streams. Further columns there: ``waiting``: how many tasks became ready since; of the
+# task ``least_run_time``; of its job ``job_work``: what has no PE yet.
+
+
+def met(c: Columns) -> FloatArray:
+    """Minimum execution time: first ready, first served, on the fastest PE, the freest in ties."""
+    return _tie(c["waiting"], -c["run_time"], -c["available"])
+
+
+def stf(c: Columns) -> FloatArray:
+    """Shortest task first, on its fastest PE."""
+    return _tie(-c["least_run_time"], c["waiting"], -c["run_time"], -c["available"])
+
+
+def eft(c: Columns) -> FloatArray:
+    """Earliest finish time: first ready, first served, where it finishes first."""
+    return _tie(c["waiting"], -c["finish"])
+
+
+def srpt(c: Columns) -> FloatArray:
+    """Shortest remaining processing time: the job of least work left, where it finishes first."""
+    return _tie(-c["job_work"], c["rank_up"], -c["finish"])
+
+
+#: Rules never wait.
+_BUSY = {"wait": False}
 
 RULES: Mapping[str, Mapping[str, Rule]] = {
     "soc_dag": {
@@ -81,6 +106,15 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "rank_peft": Rule(peft_rule),
         "rank_bound": Rule(least_bound),
     },
+    "soc_stream": {
+        "random": Rule(uniform, _BUSY, noise=1.0),
+        "met": Rule(met, _BUSY),
+        "stf": Rule(stf, _BUSY),
+        "eft": Rule(eft, _BUSY),
+        "min_eft": Rule(min_eft, _BUSY),
+        "rank_eft": Rule(rank_eft, _BUSY),
+        "srpt": Rule(srpt, _BUSY),
+    },
 }
 
 SOLVERS: Mapping[str, Mapping[str, Solver]] = {
@@ -89,5 +123,10 @@ SOLVERS: Mapping[str, Mapping[str, Solver]] = {
         "heft_portfolio": heft_portfolio,
         "local_search": local_search,
         "cp_sat": cp_sat,
+    },
+    "soc_stream": {
+        "min_eft_plan": soc_stream_cp.min_eft_plan_solver,
+        "rolling_cp_sat": soc_stream_cp.rolling_cp_sat,
+        "cp_sat": soc_stream_cp.cp_sat,
     },
 }

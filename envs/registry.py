@@ -37,6 +37,7 @@ ENVIRONMENTS = {
     "gapgym/JobShop-v0": Environment("job_shop", "job_shop", "JobShop"),
     "gapgym/Tardiness-v0": Environment("tardiness", "tardiness", "Tardiness"),
     "gapgym/SoCDag-v0": Environment("soc_dag", "soc_dag", "SoCDag"),
+    "gapgym/SoCStream-v0": Environment("soc_stream", "soc_stream", "SoCStream"),
 }
 
 

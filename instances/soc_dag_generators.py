@@ -181,10 +181,10 @@ def stream(
     num_profiles: int = 3,
     num_tasks: int = 8,
     num_pes: int = 3,
+    jobs: int = 20,
     *,
     seed: Seed,
     load: float = 0.7,
-    jobs: int = 20,
     ccr: float = 0.5,
     **fields: Any,
 ) -> SoCStreamInstance:
@@ -194,9 +194,9 @@ def stream(
         num_profiles: Number of profiles, K >= 1.
         num_tasks: Tasks of each.
         num_pes: Number of PEs.
+        jobs: The horizon in mean gaps.
         seed: Seed or generator of the profiles and, unless given, of the scenario.
         load: Sum of the least run times of a job, per PE and ``mean_gap``; more than 1 is overload.
-        jobs: The horizon in mean gaps.
         ccr: See :func:`instance_of`.
         **fields: Fields of the stream, e.g. ``capacity``, ``admission``, ``cv``, ``scenario``.
 
@@ -215,7 +215,7 @@ def stream(
     work = float(np.mean([graph.run_times.min(axis=1).sum() for graph in graphs]))
     gap = max(work / (load * num_pes), 1.0)
     made = {
-        "name": _name(f"stream-{num_profiles}x{num_tasks}x{num_pes}", seed),
+        "name": _name(f"stream-{num_profiles}x{num_tasks}x{num_pes}x{jobs}", seed),
         "scenario": int(rng.integers(2**31)),
         "mean_gap": gap,
         "horizon": max(int(jobs * gap), 1),

@@ -3,8 +3,8 @@
 Jobs ``j = 0..J-1`` arrive at given times; each is a task graph of one of the profiles, with the
 constraints of ``soc_dag``, on PEs that all jobs share. At most ``capacity`` jobs are in the system
 at once; one that finds it full waits outside, first come first served (``backlog``), or is lost
-(``loss``). A job leaves with its last task; of what happens at one time, jobs leave before others
-arrive. No task of a job starts before the job is in the system.
+(``loss``). A job leaves with its last task; of what happens at one time, jobs arrive before
+others leave. No task of a job starts before the job is in the system.
 
 Objective: the sum of the latencies, from arrival to the end of the last task, of all jobs that are
 not lost, plus ``penalty`` ticks for each lost one. It is the integral over time of the number of
@@ -101,7 +101,7 @@ def _validate_admission(
     inside: list[int] = []  # heap of the times when the jobs in the system leave
     entry = 0
     for j, arrival in enumerate(instance.arrival_times.tolist()):
-        while inside and inside[0] <= arrival:
+        while inside and inside[0] < arrival:
             heapq.heappop(inside)
         full = len(inside) >= instance.capacity
         lost = bool((solution.start[j] == -1).all())
@@ -232,10 +232,11 @@ def lower_bound(instance: SoCStreamInstance) -> int:
 def upper_bound(instance: SoCStreamInstance) -> int:
     """All jobs leave when all slowest run times and transfers have followed the last arrival.
 
-    While jobs are in a system that does not idle without need, a task runs or a transfer is on its
-    way. With losses, the penalties of all jobs are added.
+    Or the horizon, if that is later. From then on, while jobs are in a system that does not idle
+    without need, a task runs or a transfer is on its way. With losses, the penalties of all jobs
+    are added.
     """
-    last, total = int(instance.arrival_times.max()), 0
+    last, total = max(int(instance.arrival_times.max()), instance.horizon), 0
     for j, k in enumerate(instance.job_profiles.tolist()):
         graph = instance.profiles[k]
         slowest = np.maximum(graph.run_times, 0).max(axis=1)

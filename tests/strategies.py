@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from gapgym.instances.job_shop import JobShopInstance
-from gapgym.instances.soc_dag import SoCDagInstance
+from gapgym.instances.soc_dag import SoCDagInstance, SoCStreamInstance
 from gapgym.instances.tardiness import TardinessInstance
 
 
@@ -77,24 +77,46 @@ def task_graphs(draw, max_tasks=5, max_pes=3, max_time=6, **fields):
     )
 
 
+@st.composite
+def job_streams(draw, max_jobs=4, max_tasks=3, admissions=("backlog", "loss"), noisy=True):
+    """Few jobs of one or two small graphs, of which as many find the system full as do not."""
+    first = draw(task_graphs(max_tasks=max_tasks, max_pes=2))
+    same = {"bandwidth": first.bandwidth, "latency": first.latency, "rounding": first.rounding}
+    chain = SoCDagInstance([[2] * first.num_pes] * 2, [[0, 1]], [draw(st.integers(0, 6))], **same)
+    times = sorted(draw(st.lists(st.integers(0, 12), min_size=1, max_size=max_jobs)))
+    capacity = draw(st.integers(1, 3))
+    return SoCStreamInstance.from_profiles(
+        [first, chain][: draw(st.integers(1, 2))],
+        arrivals="trace",
+        trace=[(time, 0) for time in times],
+        horizon=draw(st.integers(1, 20)),
+        capacity=capacity,
+        admission=draw(st.sampled_from(admissions)),
+        prefill=draw(st.integers(0, min(capacity, 2))),
+        cv=draw(st.sampled_from([0.0, 0.4])) if noisy else 0.0,
+        scenario=draw(st.integers(0, 99)),
+    )
+
+
 #: Problem to small instances of it, for the contracts that every family keeps.
 INSTANCES = {
     "job_shop": job_shops() | stochastic_job_shops(),
     "tardiness": tardiness_instances() | stochastic_tardiness_instances(),
     "soc_dag": task_graphs(),
+    "soc_stream": job_streams(),
 }
 
 #: (Problem, mode of its environment) to instances, where a mode does not play all of them.
 MODE_INSTANCES = {
     ("tardiness", "decompose"): tardiness_instances(plain=True, weighted=False),
     ("tardiness", "improve"): tardiness_instances(plain=True),
-    ("soc_dag", "build"): task_graphs(),  # of the family's generators, one makes streams
 }
 
 #: (Problem, solver) to instances, where a solver does not take all of them.
 SOLVER_INSTANCES = {
     ("tardiness", "dynasearch"): tardiness_instances(plain=True),
     ("tardiness", "iterated_dynasearch"): tardiness_instances(plain=True),
+    ("soc_stream", "cp_sat"): job_streams(admissions=("backlog",)),
 }
 
 #: The same without what is decided under uncertainty, where a solution with hindsight cannot always
@@ -103,4 +125,5 @@ CERTAIN_INSTANCES = {
     "job_shop": job_shops(),
     "tardiness": tardiness_instances(),
     "soc_dag": task_graphs(),
+    "soc_stream": job_streams(admissions=("backlog",), noisy=False),
 }
