@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 Anything = SoCDagInstance | SoCStreamInstance
 
 _FAMILY = "soc_dag"
-_SOCRATES = "soc_dag/socrates_raw"
-_WORKFLOWS = "soc_dag/wfinstances/raw"
+_SOCRATES_PES = "soc_dag/socrates_raw/DASH.SoC.Top.txt"
 
 
 def read(path: Path | str, **options: Any) -> Anything:
@@ -129,20 +128,18 @@ def heft_example() -> SoCDagInstance:
 
 @cache
 def _files() -> dict[str, data_cache.Entry]:
-    """Name to entry: ``top_1`` .. ``top_10`` (SoCRATES), and workflows by their stems."""
+    """Name to entry: ``top_1`` .. ``top_10``, the synthetic jobs of SoCRATES."""
     found = {}
     for entry in data_cache.entries(_FAMILY):
-        folder, _, file = entry.file.rpartition("/")
-        if folder == _WORKFLOWS:
-            found[Path(file).stem] = entry
-        elif file.startswith("job_Top"):
-            found[f"top_{file[len('job_Top') : -len('.txt')] or 1}"] = entry
-    return dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
+        file = entry.file.rpartition("/")[2]
+        if file.startswith("job_Top"):
+            found[int(file[len("job_Top") : -len(".txt")] or 1)] = entry
+    return {f"top_{number}": found[number] for number in sorted(found)}
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """``heft_example``, which needs no file; ``top_1`` .. ``top_10``; and 17 workflows."""
+    """``heft_example``, which needs no file, and ``top_1`` .. ``top_10`` of SoCRATES."""
     return ("heft_example", *_files())
 
 
@@ -151,7 +148,7 @@ def load(name: str, **options: Any) -> Anything:
 
     Args:
         name: One of :func:`names`.
-        **options: As for :func:`read`; ``top_*`` come with their own PEs.
+        **options: As for :func:`read`; the jobs come with their own PEs.
 
     Raises:
         ValueError: If there is no such benchmark, or it is not in the cache and cannot be fetched.
@@ -164,10 +161,8 @@ def load(name: str, **options: Any) -> Anything:
         raise ValueError(f"unknown soc_dag benchmark {name!r}.")
     entry = _files()[name]
     path = data_cache.path(entry, normalise)
-    if entry.file.startswith(_SOCRATES):
-        entries = data_cache.entries(_FAMILY)
-        soc = next(e for e in entries if e.file == f"{_SOCRATES}/DASH.SoC.Top.txt")
-        options = {"soc": data_cache.path(soc, normalise), **options}
+    soc = next(e for e in data_cache.entries(_FAMILY) if e.file == _SOCRATES_PES)
+    options = {"soc": data_cache.path(soc, normalise), **options}
     return read(path, **{"name": name, **options})
 
 

@@ -1,5 +1,6 @@
 """Task graphs: data, files, generators, referee and bounds."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from strategies import task_graphs
 
 import gapgym
+from gapgym.instances import cache
 from gapgym.instances import soc_dag as family
 from gapgym.instances.soc_dag import SoCDagInstance, SoCDagSolution
 
@@ -428,6 +430,19 @@ def test_simulator_tables_equal_their_json_copies(data_folder):
         assert {pair: volume for pair, volume in ours if volume} == {
             pair: volume for pair, volume in volumes.items() if volume
         }
+
+
+@pytest.mark.data
+def test_the_synthetic_jobs_load_by_name(data_folder):
+    assert family.names() == ("heft_example", *(f"top_{k}" for k in range(1, 11)))
+    first = gapgym.load("soc_dag/top_1")
+    example = gapgym.load("soc_dag/heft_example")
+    assert first.run_times.tolist() == example.run_times.tolist()
+    assert gapgym.load("soc_dag/top_7").num_tasks == 10
+    raw = (data_folder / "soc_dag/socrates_raw/job_Top7.txt").read_text()
+    entry = next(e for e in cache.entries("soc_dag") if e.file.endswith("job_Top7.txt"))
+    kept = family.normalise(raw, "job_Top7.txt").encode()
+    assert hashlib.sha256(kept).hexdigest() == entry.sha256
 
 
 @pytest.mark.data
