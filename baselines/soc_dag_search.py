@@ -124,7 +124,7 @@ def improved(
             break
         order, pe = best_order.copy(), best_pe.copy()
         found_order, found_pe = order.copy(), pe.copy()
-        warm = max(best * (0.02, 0.01, 0.005)[k % 3], 1e-3)
+        warm = max(best * (0.1, 0.02, 0.01)[k % 3], 1e-3)
         cooling = 0.01 ** (1.0 / _CHUNK)
         found = search.anneal(
             order, pe, t.arrays, _CHUNK, rng, warm, cooling, bound,

@@ -179,7 +179,8 @@ def test_local_search_reaches_the_optimum_of_the_example():
 def test_the_annealings_decoder_equals_the_referee(instance):
     schedule = SCHEDULERS["min_eft"](instance)
     t = tables(instance)
-    order = np.lexsort((t.position, schedule.start))
+    ends = schedule.start + instance.run_times[np.arange(instance.num_tasks), schedule.pe]
+    order = np.lexsort((t.position, ends, schedule.start))
     end, free = np.zeros(instance.num_tasks, np.int64), np.zeros(instance.num_pes, np.int64)
     value = evaluate(order, schedule.pe, t.arrays, end, free)
     assert value <= family.objective(instance, schedule)
