@@ -17,7 +17,12 @@ from .solver import Solver
 Oracle = Callable[[Any, Any], int]
 
 #: Problem to the module that holds its classics.
-_MODULES = {"job_shop": ".job_shop", "tardiness": ".tardiness"}
+_MODULES = {
+    "job_shop": ".job_shop",
+    "tardiness": ".tardiness",
+    "soc_dag": ".soc_dag",
+    "soc_stream": ".soc_dag",
+}
 
 
 def solvers(problem: str) -> Mapping[str, Solver]:

@@ -36,6 +36,8 @@ class Environment:
 ENVIRONMENTS = {
     "gapgym/JobShop-v0": Environment("job_shop", "job_shop", "JobShop"),
     "gapgym/Tardiness-v0": Environment("tardiness", "tardiness", "Tardiness"),
+    "gapgym/SoCDag-v0": Environment("soc_dag", "soc_dag", "SoCDag"),
+    "gapgym/SoCStream-v0": Environment("soc_stream", "soc_stream", "SoCStream"),
 }
 
 

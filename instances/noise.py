@@ -43,20 +43,32 @@ def durations(mean: IntArray, cv: float, law: str, seed: int, *keys: npt.ArrayLi
     Args:
         mean: Expected durations, in ticks; 0 stays 0, a positive mean gives at least 1 tick.
         cv: Standard deviation divided by the mean, before rounding.
+        law: See :func:`factors`.
+        seed: The scenario.
+        *keys: As for :func:`uniforms`.
+    """
+    drawn = np.maximum(np.rint(mean * factors(cv, law, seed, *keys)), 1.0).astype(np.int64)
+    return np.where(mean > 0, drawn, 0)
+
+
+def factors(cv: float, law: str, seed: int, *keys: npt.ArrayLike) -> FloatArray:
+    """Random factors of mean 1, one per broadcast key.
+
+    Args:
+        cv: Their standard deviation.
         law: ``"uniform"`` (``cv`` at most ``1/sqrt(3)``) or ``"lognormal"`` (cut at four standard
             deviations of the logarithm).
         seed: The scenario.
         *keys: As for :func:`uniforms`.
     """
     if law == "uniform":
-        factor = 1.0 + cv * np.sqrt(3.0) * (2.0 * uniforms(seed, *keys, 0) - 1.0)
-    else:
-        sigma = np.sqrt(np.log1p(cv * cv))
-        normal = np.sqrt(-2.0 * np.log(uniforms(seed, *keys, 0)))
-        normal = normal * np.cos(2.0 * np.pi * uniforms(seed, *keys, 1))  # Box-Muller
-        factor = np.exp(sigma * np.clip(normal, -4.0, 4.0) - 0.5 * sigma * sigma)
-    drawn = np.maximum(np.rint(mean * factor), 1.0).astype(np.int64)
-    return np.where(mean > 0, drawn, 0)
+        spread = cv * np.sqrt(3.0)
+        return np.asarray(1.0 + spread * (2.0 * uniforms(seed, *keys, 0) - 1.0))
+    sigma = np.sqrt(np.log1p(cv * cv))
+    normal = np.sqrt(-2.0 * np.log(uniforms(seed, *keys, 0)))
+    normal = normal * np.cos(2.0 * np.pi * uniforms(seed, *keys, 1))  # Box-Muller
+    factor: FloatArray = np.exp(sigma * np.clip(normal, -4.0, 4.0) - 0.5 * sigma * sigma)
+    return factor
 
 
 def check_law(cv: float, law: str) -> None:

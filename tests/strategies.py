@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from gapgym.instances.job_shop import JobShopInstance
+from gapgym.instances.soc_dag import SoCDagInstance, SoCStreamInstance
 from gapgym.instances.tardiness import TardinessInstance
 
 
@@ -55,10 +56,54 @@ def stochastic_tardiness_instances(draw, **sizes):
     return draw(tardiness_instances(**sizes, law=law, cv=cv, scenario=scenario))
 
 
+@st.composite
+def task_graphs(draw, max_tasks=5, max_pes=3, max_time=6, **fields):
+    """Task graphs on few PEs: tasks that take no time, or are not supported everywhere."""
+    n, m = draw(st.integers(1, max_tasks)), draw(st.integers(1, max_pes))
+    time = st.integers(-1, max_time)
+    row = st.lists(time, min_size=m, max_size=m).filter(lambda times: max(times) >= 0)
+    pairs = [(i, j) for j in range(n) for i in range(j)]
+    edges = draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
+    names = draw(st.permutations(range(n)))
+    matrix = st.lists(st.lists(st.integers(1, 3), min_size=m, max_size=m), min_size=m, max_size=m)
+    return SoCDagInstance(
+        run_times=draw(st.lists(row, min_size=n, max_size=n)),
+        edges=[(names[i], names[j]) for i, j in edges],
+        data=draw(st.lists(st.integers(0, 8), min_size=len(edges), max_size=len(edges))),
+        bandwidth=draw(matrix),
+        latency=draw(st.integers(0, 2)),
+        rounding=draw(st.sampled_from(["floor", "ceil"])),
+        **fields,
+    )
+
+
+@st.composite
+def job_streams(draw, max_jobs=4, max_tasks=3, admissions=("backlog", "loss"), noisy=True):
+    """Few jobs of one or two small graphs, of which as many find the system full as do not."""
+    first = draw(task_graphs(max_tasks=max_tasks, max_pes=2))
+    same = {"bandwidth": first.bandwidth, "latency": first.latency, "rounding": first.rounding}
+    chain = SoCDagInstance([[2] * first.num_pes] * 2, [[0, 1]], [draw(st.integers(0, 6))], **same)
+    times = sorted(draw(st.lists(st.integers(0, 12), min_size=1, max_size=max_jobs)))
+    capacity = draw(st.integers(1, 3))
+    return SoCStreamInstance.from_profiles(
+        [first, chain][: draw(st.integers(1, 2))],
+        arrivals="trace",
+        trace=[(time, 0) for time in times],
+        horizon=draw(st.integers(1, 20)),
+        capacity=capacity,
+        admission=draw(st.sampled_from(admissions)),
+        prefill=draw(st.integers(0, min(capacity, 2))),
+        cv=draw(st.sampled_from([0.0, 0.4])) if noisy else 0.0,
+        scenario=draw(st.integers(0, 99)),
+    )
+
+
 #: Problem to small instances of it, for the contracts that every family keeps.
 INSTANCES = {
     "job_shop": job_shops() | stochastic_job_shops(),
     "tardiness": tardiness_instances() | stochastic_tardiness_instances(),
+    "soc_dag": task_graphs(),
+    "soc_stream": job_streams(),
 }
 
 #: (Problem, mode of its environment) to instances, where a mode does not play all of them.
@@ -72,8 +117,14 @@ SOLVER_INSTANCES = {
     ("tardiness", "dynasearch"): tardiness_instances(plain=True),
     ("tardiness", "iterated_dynasearch"): tardiness_instances(plain=True),
     ("tardiness", "lagrangian"): tardiness_instances(plain=True),
+    ("soc_stream", "cp_sat"): job_streams(admissions=("backlog",)),
 }
 
 #: The same without what is decided under uncertainty, where a solution with hindsight cannot always
 #: be followed.
-CERTAIN_INSTANCES = {"job_shop": job_shops(), "tardiness": tardiness_instances()}
+CERTAIN_INSTANCES = {
+    "job_shop": job_shops(),
+    "tardiness": tardiness_instances(),
+    "soc_dag": task_graphs(),
+    "soc_stream": job_streams(admissions=("backlog",), noisy=False),
+}

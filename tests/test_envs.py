@@ -21,6 +21,7 @@ from gapgym.envs.registry import simulator_of
 from gapgym.envs.simulator import NotExpressible
 from gapgym.instances import family as family_named
 from gapgym.instances import family_of
+from gapgym.instances.registry import named_generator
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class Kind:
 
     def random(self, seed):
         """A random instance of a usual size."""
-        return family_named(self.simulator.family).generate(seed=seed)
+        simulator = self.simulator
+        name = simulator.default_instance.rpartition("-s")[0]
+        return named_generator(simulator.family, name)(seed=seed)
 
 
 KINDS = [Kind(e, mode) for e in sorted(ENVIRONMENTS) for mode in ENVIRONMENTS[e].simulators()]
@@ -328,9 +331,10 @@ def test_unknown_observation_and_render_mode_are_refused(kind):
         env_class(render_mode="video")
 
 
-def simulate(kind, instances, **options):
+def simulate(kind, instances, room=(), **options):
+    """A simulator that plays the instances, and could hold those in ``room`` too."""
     simulator_class = kind.simulator
-    sizes = [simulator_class.measure(instance) for instance in instances]
+    sizes = [simulator_class.measure(instance) for instance in (*instances, *room)]
     size = {what: max(s[what] for s in sizes) for what in sizes[0]}
     simulator = simulator_class(len(instances), size, **options)
     simulator.load(range(len(instances)), instances)
@@ -367,7 +371,7 @@ def test_copied_saved_and_pickled_rows_go_on_as_their_originals(kind):
 @each_env
 def test_restoring_a_row_whose_instance_is_gone_is_refused(kind):
     make = kind.random
-    simulator = simulate(kind, [make(0)])
+    simulator = simulate(kind, [make(0)], room=[make(1), make(2), make(3)])
     saved = simulator.save([0])
     simulator.load([0], [make(1)])
     simulator.restore([0], saved)  # still held, though no row played it
@@ -519,7 +523,7 @@ def test_actions_of_another_shape_or_kind_are_refused(kind, actions):
 @each_env
 def test_a_refused_instance_leaves_the_others_alone(kind):
     instances = [kind.random(seed) for seed in range(3)]
-    simulator = simulate(kind, instances[:2])
+    simulator = simulate(kind, instances[:2], room=instances)
     with pytest.raises(ValueError, match="expected an instance of the problem"):
         simulator.load([0], [None])
     simulator.load([1], [instances[2]])
@@ -548,13 +552,23 @@ def test_a_vector_environment_refuses_what_it_does_not_do(kind):
         kind.make(instance=lambda rng: None)
 
 
+def makes(kind, name):
+    """Whether a generator makes instances of the environment's problem, in as many sizes."""
+    try:
+        return named_generator(kind.simulator.family, name)(seed=1).problem == kind.problem
+    except TypeError:
+        return False
+
+
 @each_env
 def test_every_named_generator_makes_episodes(kind):
     generators = list(family_named(kind.simulator.family).GENERATORS)
     if (kind.problem, kind.mode) in MODE_INSTANCES:  # which refuses some kinds of instances
         generators = [kind.simulator.default_instance.partition("-")[0]]
+    size = kind.simulator.default_instance.split("-")[1]
+    generators = [name for name in generators if makes(kind, f"{name}-{size}")]
+    assert kind.simulator.default_instance.partition("-")[0] in generators
     for name in generators:
-        size = kind.simulator.default_instance.split("-")[1]
         env = kind.make(instance=f"{name}-{size}")
         env.reset(seed=1)
         first = env.unwrapped.instance
