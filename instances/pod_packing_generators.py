@@ -127,9 +127,10 @@ def mixed(
     Nodes are of three kinds, drawn with shares 1/2, 1/4, 1/4 and numbered over three zones; every
     fifth is tainted. Workloads have ``U{1..6}`` replicas, cpu and memory log-uniform over a factor
     of 16, scaled so that all pods together take the share ``usage`` of the scarcer resource, and a
-    priority ``U{1..K} x 100``. With ``constrained``, a workload tolerates the taint (1/3), selects
-    a kind of nodes (1/6), keeps its replicas on different nodes (1/6), spreads hard over zones
-    (1/6, maxSkew 1), needs a host port (1/12), or has a budget of one disruption (1/4).
+    priority ``U{1..K} x 100``; a third of them tolerates the taint. With ``constrained``, of each
+    twelve workloads two keep their replicas on different nodes, two spread hard over zones (with
+    maxSkew 1), two select a kind of nodes, one needs a host port, three have a budget of one
+    disruption.
 
     Args:
         num_nodes: N.
@@ -215,20 +216,19 @@ def _workload_specs(
         labels = {"app": f"app-{w}"}
         spec: dict[str, Any] = {"namespace": "default", "labels": labels}
         selector = {"matchLabels": labels}
-        draw = rng.random(6)
-        if draw[0] < 1 / 3:
+        if rng.random() < 1 / 3:
             spec["tolerations"] = [{"key": "dedicated", "operator": "Exists"}]
-        if constrained and draw[1] < 1 / 6:
-            spec["nodeSelector"] = {"kind": f"kind-{rng.choice(sorted(kinds))}"}
         term = {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
-        if constrained and draw[2] < 1 / 6:
+        if constrained and w % 6 == 1:
             spec["podAntiAffinity"] = [term]
-        elif constrained and draw[3] < 1 / 6:
+        if constrained and w % 6 == 3:
             spread = {**term, "topologyKey": "topology.kubernetes.io/zone", "maxSkew": 1}
             spec["topologySpreadConstraints"] = [spread]
-        if constrained and draw[4] < 1 / 12:
-            spec["hostPorts"] = [{"protocol": "TCP", "hostPort": 8000 + w % 4}]
-        if constrained and draw[5] < 1 / 4:
+        if constrained and w % 6 == 5:
+            spec["nodeSelector"] = {"kind": f"kind-{rng.choice(sorted(kinds))}"}
+        if constrained and w % 12 == 2:
+            spec["hostPorts"] = [{"protocol": "TCP", "hostPort": 8000 + w // 12 % 4}]
+        if constrained and w % 4 == 0:
             name = f"pdb-{w}"
             budget = {"name": name, "namespace": "default", "selector": selector, "allowed": 1}
             budgets.append(canonical(budget))
@@ -252,7 +252,17 @@ def _started(
     return replace(instance, current=state[1].copy())
 
 
+def crowded(
+    num_nodes: int = 6, num_pods: int = 30, *, seed: Seed, **options: Any
+) -> PodPackingInstance:
+    """A :func:`mixed` cluster where pods run, first fit in random order; some found no room."""
+    made = mixed(num_nodes, num_pods, seed=seed, **{"usage": 1.0, "running": 1.0, **options})
+    named = made.name.replace("mixed", "crowded")
+    return made if "name" in options else replace(made, name=named)
+
+
 GENERATORS: Mapping[str, Callable[..., PodPackingInstance]] = {
+    "crowded": crowded,
     "mixed": mixed,
     "paper": generate_paper,
 }

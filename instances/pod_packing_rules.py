@@ -6,8 +6,8 @@ it). A state consists of ``free (N, R)``, ``node_of (P,)``, per node a linked li
 cluster it selects (``matched (T, G)``) and how many carry it (``carried (T, G)``; of a spread, only
 pods that are new where they are).
 
-After a change here, delete the caches of the kernels that compiled it (``__pycache__/*.nbi``): Numba
-looks only at the files that the kernels stand in.
+After a change here, delete the caches of the kernels that compiled it (``__pycache__/*.nbi``):
+Numba looks only at the files that the kernels stand in.
 
 A *world* is the tuple ``(requests, spec_of_pod, allowed, kinds, limits, domains, num_domains,
 eligible, carry, match)``; see ``pod_packing_constraints.py``. A *state* is ``(free, node_of, head,
@@ -198,7 +198,7 @@ def find_victims(i, j, priorities, importance, movable, current, budget, world, 
     for wave in range(2):
         for at in range(count):
             coded = victims[at]
-            if (coded < 0) != (wave == 0):
+            if (coded < 0) != (wave == 0) or coded == len(victims):
                 continue
             q = -1 - coded if coded < 0 else coded
             put(q, j, current[q] != j, world, state)

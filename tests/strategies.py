@@ -58,8 +58,13 @@ def stochastic_tardiness_instances(draw, **sizes):
 
 
 @st.composite
-def pod_packings(draw, max_nodes=3, max_workloads=4, max_replicas=2, running=True, **fields):
-    """Small clusters with every constraint now and then, many ties, some pods running."""
+def pod_packings(
+    draw, max_nodes=3, max_workloads=4, max_replicas=2, running=True, ordered=True, **fields
+):
+    """Small clusters with every constraint now and then, many ties, some pods running.
+
+    Without ``ordered``, none whose new pods have to come in a certain order, and no budgets.
+    """
     n = draw(st.integers(1, max_nodes))
     capacities = [
         [draw(st.integers(4, 8)), draw(st.integers(4, 8)), draw(st.integers(2, 4))]
@@ -69,13 +74,13 @@ def pod_packings(draw, max_nodes=3, max_workloads=4, max_replicas=2, running=Tru
     least = [min(row[k] for row in capacities) for k in range(2)]
     specs, rows, priorities, workloads, budgets = [], [], [], [], []
     for w in range(draw(st.integers(1, max_workloads))):
-        specs.append(canonical(draw(_pod_packing_specs(w))))
+        specs.append(canonical(draw(_pod_packing_specs(w, ordered))))
         request = [draw(st.integers(0, least[0])), draw(st.integers(0, least[1])), 1]
         replicas = draw(st.integers(1, max_replicas))
         rows += [request] * replicas
         priorities += [draw(st.integers(0, 2))] * replicas
         workloads += [w] * replicas
-        if draw(st.integers(0, 3)) == 0:
+        if ordered and draw(st.integers(0, 3)) == 0:
             selector = {"matchLabels": {"app": f"app-{w}"}}
             budget = {"name": f"pdb-{w}", "namespace": "default", "selector": selector}
             budgets.append(canonical({**budget, "allowed": draw(st.integers(0, 1))}))
@@ -115,6 +120,8 @@ def _first_fit(draw, capacities, rows, specs, workloads):
             if port:
                 with_port.add(j)
         current.append(j)
+    if min(current) >= 0:
+        current[-1] = -1  # one at least waits
     return current
 
 
@@ -133,7 +140,7 @@ def _pod_packing_nodes(draw, j):
 
 
 @st.composite
-def _pod_packing_specs(draw, w):
+def _pod_packing_specs(draw, w, ordered):
     selector = {"matchLabels": {"app": f"app-{draw(st.integers(0, w))}"}}
     key = draw(st.sampled_from(["host", "zone"]))
     term = {"labelSelector": selector, "topologyKey": key}
@@ -141,9 +148,9 @@ def _pod_packing_specs(draw, w):
     kind = draw(st.integers(0, 9))
     if kind == 0:
         spec["podAntiAffinity"] = [term]
-    elif kind == 1:
+    elif kind == 1 and ordered:
         spec["podAffinity"] = [term]
-    elif kind == 2:
+    elif kind == 2 and ordered:
         spec["topologySpreadConstraints"] = [{**term, "maxSkew": draw(st.integers(1, 2))}]
     elif kind == 3:
         spec["hostPorts"] = [{"protocol": "TCP", "hostPort": 80}]
@@ -173,10 +180,12 @@ SOLVER_INSTANCES = {
     ("tardiness", "iterated_dynasearch"): tardiness_instances(plain=True),
 }
 
-#: The same without what is decided under uncertainty, where a solution with hindsight cannot always
-#: be followed.
+#: The same, by problem or by (problem, mode), without what makes that a solution cannot always be
+#: followed: decisions under uncertainty, an order in which pods have to come.
 CERTAIN_INSTANCES = {
     "job_shop": job_shops(),
     "pod_packing": pod_packings(),
+    ("pod_packing", "queue"): pod_packings(running=False, ordered=False),
+    ("pod_packing", "repack"): pod_packings(ordered=False),
     "tardiness": tardiness_instances(),
 }

@@ -53,7 +53,7 @@ def test_quantities_are_those_of_kubernetes(data_folder):
     for text, value in valid:
         assert parse_quantity(text) == Fraction(value), text
     for text in invalid:
-        with pytest.raises(ValueError, match="quantity .* expected"):
+        with pytest.raises(ValueError, match=r"quantity .* expected"):
             parse_quantity(text)
 
 
