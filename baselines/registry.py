@@ -9,7 +9,11 @@ from .rules import Rule
 from .solver import Solver
 
 #: Problem to the module that holds its classics.
-_MODULES = {"job_shop": ".job_shop", "tardiness": ".tardiness"}
+_MODULES = {
+    "job_shop": ".job_shop",
+    "pod_packing": ".pod_packing",
+    "tardiness": ".tardiness",
+}
 
 
 def solvers(problem: str) -> Mapping[str, Solver]:
