@@ -32,12 +32,9 @@ class Groups:
 
 def groups(instance: PodPackingInstance) -> Groups:
     """The groups of an instance."""
-    key = np.column_stack(
-        [instance.requests, instance.priorities, instance.spec_of_pod, instance.protected]
-    )
-    _, index = np.unique(key, axis=0, return_inverse=True)
-    index = index.reshape(-1)
-    members = tuple(np.flatnonzero(index == g) for g in range(int(index.max()) + 1))
+    index = group_of_pod(instance)
+    order = np.argsort(index, kind="stable")
+    members = tuple(np.split(order, np.cumsum(np.bincount(index))[:-1]))
     current = np.zeros((len(members), instance.num_nodes), dtype=np.int64)
     pending = np.zeros(len(members), dtype=np.int64)
     for g, pods in enumerate(members):
@@ -45,6 +42,15 @@ def groups(instance: PodPackingInstance) -> Groups:
         np.add.at(current[g], now[now >= 0], 1)
         pending[g] = np.count_nonzero(now < 0)
     return Groups(members, current, pending)
+
+
+def group_of_pod(instance: PodPackingInstance) -> IntArray:
+    """``(P,)`` the group of each pod."""
+    key = np.column_stack(
+        [instance.requests, instance.priorities, instance.spec_of_pod, instance.protected]
+    )
+    index = np.unique(key, axis=0, return_inverse=True)[1]
+    return np.asarray(index.reshape(-1), dtype=np.int64)
 
 
 def counts(found: Groups, nodes: IntArray, num_nodes: int) -> IntArray:

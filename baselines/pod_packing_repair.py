@@ -18,7 +18,7 @@ from ..instances.pod_packing import (
 from ..instances.pod_packing_constraints import constraints
 from ..instances.pod_packing_state import start_state
 from . import pod_packing_repair_kernels as kernels
-from .pod_packing_groups import settled
+from .pod_packing_groups import group_of_pod, settled
 from .pod_packing_kube import movable, schedule
 from .solver import Draft, Report, Status, solver
 
@@ -30,6 +30,9 @@ _MODES = {
 
 #: Pairs that a swap may look at: in the repair, and in a round of ruin and repair.
 _CHECKS, _CHECKS_IN_ROUND = 200_000, 20_000
+
+#: From so many pods on, a repair looks at a tenth of the pairs.
+_MANY_PODS = 4096
 
 #: Rounds between looks at the clock.
 _ROUNDS = 4
@@ -57,6 +60,7 @@ class Repair:
                 *(instance.tier_of_pod, instance.current, movable(instance, self.world)),
                 (size * kernels.FULL).astype(np.int64),
                 np.array(pod_costs(instance), dtype=np.int64)[instance.tier_of_pod],
+                group_of_pod(instance),
             ]
         ).astype(np.int64)
         self.plan = (pods, c.in_budget, c.budgets.copy())
@@ -67,8 +71,9 @@ class Repair:
 
     def repair(self) -> None:
         """Direct placement, move, swap and ejection, until nothing is found; then home."""
+        checks = _CHECKS if self.instance.num_pods < _MANY_PODS else _CHECKS // 10
         kernels.repair(
-            self.order, self.mode, _CHECKS, self.per_capacity, self.plan, self.world, self.state
+            self.order, self.mode, checks, self.per_capacity, self.plan, self.world, self.state
         )
         kernels.go_home(self.plan, self.world, self.state)
 

@@ -20,8 +20,8 @@ from .pod_packing_scores import jit
 rules = pod_packing_rules.compiled(jit)
 _allows, _put, _take = rules.allows, rules.put, rules.take
 
-# ``pods`` (P, 5); MOVABLE: not protected, and no other pod rests on it
-TIER, CURRENT, MOVABLE, SIZE, COST = range(5)
+# ``pods`` (P, 6); MOVABLE: not protected, and no other pod rests on it
+TIER, CURRENT, MOVABLE, SIZE, COST, GROUP = range(6)
 
 #: The objectives.
 PLACE_FIRST, TIERED, WEIGHTED = range(3)
@@ -100,8 +100,8 @@ def _disturbs(q, tier, mode, pods, node_of):
 
 
 @jit
-def by_move(i, mode, per_capacity, plan, world, state):
-    """Place pod ``i`` where one pod moves to another node; O(P N)."""
+def by_move(i, mode, tries, per_capacity, plan, world, state):
+    """Place pod ``i`` where one pod moves to another node; O(P + tries N)."""
     pods, allowed, spec = plan[0], world[2], world[1]
     head, after, node_of = state[2], state[3], state[1]
     for j in range(len(head)):
@@ -117,6 +117,7 @@ def by_move(i, mode, per_capacity, plan, world, state):
             ):
                 leave(q, plan, world, state)
                 if _allows(i, j, world, state):
+                    tries -= 1
                     arrive(i, j, plan, world, state)
                     place = best_node(q, j, per_capacity, plan, world, state)
                     if place >= 0:
@@ -124,6 +125,8 @@ def by_move(i, mode, per_capacity, plan, world, state):
                         return True
                     leave(i, plan, world, state)
                 arrive(q, j, plan, world, state)
+                if tries <= 0:
+                    return False
             q = following
     return False
 
@@ -275,21 +278,25 @@ def repair(order, mode, checks, per_capacity, plan, world, state):
     node_of = state[1]
     count = len(node_of)
     victims = np.empty(count, np.int64)
+    groups, changes, tries = plan[0][:, GROUP], 1, max(checks // 500, 1)
+    failed = np.zeros(groups.max() + 1, np.int64)  # when an equal pod found no place
     while True:
         improved = False
         for at in range(count):
             i = order[at]
-            if node_of[i] >= 0:
+            if node_of[i] >= 0 or failed[groups[i]] == changes:
                 continue
             j = best_node(i, -1, per_capacity, plan, world, state)
             if j >= 0:
                 arrive(i, j, plan, world, state)
             elif not (
-                by_move(i, mode, per_capacity, plan, world, state)
+                by_move(i, mode, tries, per_capacity, plan, world, state)
                 or by_swap(i, mode, checks, plan, world, state)
                 or by_ejection(i, mode, plan, world, state, victims)
             ):
+                failed[groups[i]] = changes
                 continue
+            changes += 1
             improved = True
         if not improved:
             return

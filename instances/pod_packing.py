@@ -31,10 +31,11 @@ import numpy as np
 
 from .core import FloatArray, IntArray, Objective
 from .picture import Box, Picture
+from .pod_packing_anonymous import anonymise
 from .pod_packing_files import SETS, best_known, load, names, normalise, read, write
 from .pod_packing_generators import GENERATORS, generate, generate_paper
 from .pod_packing_model import OBJECTIVES, PodPackingInstance, PodPackingSolution
-from .pod_packing_plan import plan, verify
+from .pod_packing_plan import plan, plan_table, read_plan, verify, write_plan
 from .pod_packing_referee import (
     disruption_per_tier,
     objective,
@@ -50,6 +51,7 @@ __all__ = [
     "SETS",
     "PodPackingInstance",
     "PodPackingSolution",
+    "anonymise",
     "best_known",
     "generate",
     "generate_paper",
@@ -62,14 +64,18 @@ __all__ = [
     "objective",
     "picture",
     "plan",
+    "plan_solver",
+    "plan_table",
     "pod_costs",
     "read",
+    "read_plan",
     "scalar",
     "upper_bound",
     "validate",
     "value_of",
     "verify",
     "write",
+    "write_plan",
 ]
 
 PROBLEMS = {"pod_packing": (PodPackingInstance, PodPackingSolution)}
@@ -154,6 +160,21 @@ def scalar(instance: PodPackingInstance, value: Objective) -> int:
     placed = [-y for y in (value[::2] if tiered else value[:tiers])]
     disruption = value[1::2] if tiered else value[tiers:]
     return _pending_cost(instance, pod_costs(instance), placed) + sum(disruption)
+
+
+#: Groups of equal pods times nodes up to which an exact model is built.
+_LARGEST_MODEL = 20_000
+
+#: Pods up to which a search is tried.
+_LARGEST_SEARCH = 4096
+
+
+def plan_solver(instance: PodPackingInstance) -> str:
+    """Name of the solver that suits an instance's size."""
+    if instance.num_pods > _LARGEST_SEARCH:
+        return "greedy_repair"
+    kinds = np.unique(np.column_stack([instance.requests, instance.tier_of_pod]), axis=0)
+    return "cp_sat" if len(kinds) * instance.num_nodes <= _LARGEST_MODEL else "lns"
 
 
 # Secondary figures.
