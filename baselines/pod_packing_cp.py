@@ -270,8 +270,8 @@ class _Terms:
     def _attract(self, t: int, domains: range) -> None:
         """Each domain with new pods that carry the term has another selected pod, or is the seed.
 
-        There is a seed only if all that carry the term and are new there select themselves and no
-        selected pod stays anywhere.
+        The seed is where the first pod comes that the term selects: one that carries it and selects
+        itself. There is none if a selected pod stays anywhere.
         """
         carry, match = self.carry[:, t], self.match[:, t]
         seeds = [self.model.new_bool_var("") for _ in domains]
@@ -285,10 +285,12 @@ class _Terms:
             support = self._total(match & ~carry, nodes) + sum(
                 self._staying(g, nodes) for g in np.flatnonzero(match & carry).tolist()
             )
+            own = np.flatnonzero(carry & match).tolist()
+            firsts = sum(self._pods(g, nodes) - self._staying(g, nodes) for g in own)
+            self.model.add(firsts >= 1).only_enforce_if(seed)
             for g in np.flatnonzero(carry).tolist():
                 literal = self._literal(g, nodes)
-                helped = support + seed if match[g] else support
-                self.model.add(helped >= 1).only_enforce_if(literal)
+                self.model.add(support + seed >= 1).only_enforce_if(literal)
 
     def _spread(self, t: int, d: int) -> None:
         """New pods that carry the term come only where the skew stays small."""

@@ -87,7 +87,10 @@ def run(cell: Cell, index: int, solver: str, limit: float, fields: dict[str, Any
     begin = pending_after_default(instance, seed=index + _OTHER_TIES)
     if (default >= 0).all() and begin.running.all():
         return "no_call"
-    options = {"workers": fields["workers"]} if solver == "cp_sat" else {}
+    options: dict[str, Any] = {}
+    if solver == "cp_sat":  # one pod has to be placed in the paper's model
+        place_one = fields["instance"]["objective"] == "tiered"
+        options = {"workers": fields["workers"], "place_one": place_one}
     result = _SOLVERS[solver](
         replace(begin, **fields["instance"]), time_limit=limit, seed=index, **options
     )

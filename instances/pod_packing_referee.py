@@ -185,14 +185,16 @@ class _Judge:
             residents = any(
                 not self.new[i] and self._domain(self.nodes[i], key) is not None for i in selected
             )
+            chosen = set(selected)
+            homes = {i: self._domain(self.nodes[i], key) for i in new}
+            first = {home for i, home in homes.items() if i in chosen}  # where one selects itself
             alone: set[str | None] = set()
-            for i in new:
-                domain = self._domain(self.nodes[i], term["topologyKey"])
+            for i, domain in homes.items():
                 if domain is None:
-                    self._fail(i, f"required affinity, the node has no {term['topologyKey']}")
+                    self._fail(i, f"required affinity, the node has no {key}")
                 if domain not in support:
                     alone.add(domain)
-                    if i not in selected or residents or len(alone) > 1:
+                    if domain not in first or residents or len(alone) > 1:
                         self._fail(i, f"no pod that its affinity requires on {domain}")
 
     def _check_spread(self) -> None:
