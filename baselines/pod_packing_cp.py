@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -366,11 +366,13 @@ def cp_sat(
         deterministic: Same seed and limit, same result; see ``minimise``.
         improve: Whether the start is sought by repair; without it, it is where the pods run.
         place_one: Whether a pending pod at least has to be placed, as in arXiv:2511.08373; where
-            that cannot be, the status is infeasible.
+            that cannot be, the status is infeasible, and ``optimal`` means among such placements.
         log: Log the search.
         parameters: Parameters of CP-SAT.
     """
     began = time.perf_counter()
+    if place_one:  # what is found on the way need not place one
+        on_incumbent = _ignore
     best = _start(instance, time_limit, seed, start, on_incumbent, improve, deterministic)
     model, variables = build_model(instance)
     if place_one and (instance.current < 0).any():
@@ -386,7 +388,12 @@ def cp_sat(
         "parameters": parameters,
     }
     used = 0.0 if deterministic else time.perf_counter() - began
-    return run.solve(None if time_limit is None else time_limit - used, options)
+    draft = run.solve(None if time_limit is None else time_limit - used, options)
+    return replace(draft, bound=None) if place_one else draft
+
+
+def _ignore(solution: Any) -> None:
+    """Report nothing."""
 
 
 def _start(
