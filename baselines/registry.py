@@ -19,6 +19,7 @@ Oracle = Callable[[Any, Any], int]
 #: Problem to the module that holds its classics.
 _MODULES = {
     "job_shop": ".job_shop",
+    "pod_packing": ".pod_packing",
     "tardiness": ".tardiness",
     "soc_dag": ".soc_dag",
     "soc_stream": ".soc_dag",

@@ -220,12 +220,12 @@ class SchedulingEnv(gym.Env[dict[str, Any], np.int64]):
         simulator, instance = self.simulator, self.instance
         solution = simulator.solution(0)
         if code := int(simulator.view["infeasible"][0]):
-            objective = int(simulator.cost(0))
+            objective = simulator.objectives(np.zeros(1, dtype=np.int64))[0]
             reason = {"infeasible": simulator.infeasibilities[code]}
         else:
             family, reason = family_of(instance), {}
             family.validate(instance, solution)
-            objective = family.objective(instance, solution)  # type: ignore[assignment]
+            objective = family.objective(instance, solution)
         return {
             "objective": objective,
             "solution": solution,

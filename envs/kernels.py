@@ -22,6 +22,11 @@ part: Any = njit(  # type: ignore[call-overload]
     cache=True, nogil=True, error_model="numpy", forceinline=True, _nrt=False
 )
 
+#: A part that is called seldom, or large: not inlined, which spares compile time.
+called_part: Any = njit(  # type: ignore[call-overload]
+    cache=True, nogil=True, error_model="numpy", _nrt=False
+)
+
 #: The arrays of every simulator's view, as ``Simulator`` allocates them.
 VIEW_FIELDS = (
     *("candidates", "globals", "action_mask", "candidate_nodes", "available", "num_available"),

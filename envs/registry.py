@@ -35,6 +35,8 @@ class Environment:
 #: Id to environment; the first one of a problem is the one that its rules are played on.
 ENVIRONMENTS = {
     "gapgym/JobShop-v0": Environment("job_shop", "job_shop", "JobShop"),
+    "gapgym/PodPacking-v0": Environment("pod_packing", "pod_packing", "PodPacking"),
+    "gapgym/PodRepack-v0": Environment("pod_packing", "pod_packing_repack", "PodRepack"),
     "gapgym/Tardiness-v0": Environment("tardiness", "tardiness", "Tardiness"),
     "gapgym/SoCDag-v0": Environment("soc_dag", "soc_dag", "SoCDag"),
     "gapgym/SoCStream-v0": Environment("soc_stream", "soc_stream", "SoCStream"),

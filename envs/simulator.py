@@ -333,6 +333,10 @@ class Simulator(ABC):
         """
         return float(self.view["value"][row])
 
+    def objectives(self, rows: IntArray) -> npt.NDArray[Any]:
+        """The objectives of rows that have ended: integers, or objects where they are tuples."""
+        return self.view["value"][rows].astype(np.int64)
+
     def gaps(self, rows: IntArray) -> FloatArray:
         """Gaps of the rows' costs, as ``gapgym.instances.gap`` defines them.
 

@@ -180,12 +180,13 @@ class SchedulingVectorEnv(gym.vector.VectorEnv[dict[str, Any], IntArray, npt.NDA
 
     def _final_info(self, rows: IntArray, ended: BoolArray) -> dict[str, Any]:
         simulator, n = self.simulator, self.num_envs
-        objective, gaps = np.zeros(n, dtype=np.int64), np.zeros(n)
+        found = simulator.objectives(rows)
+        objective, gaps = np.full(n, None if found.dtype == object else 0, found.dtype), np.zeros(n)
         solution, instance = np.full(n, None, dtype=object), np.full(n, None, dtype=object)
-        objective[rows] = simulator.view["value"][rows]
+        objective[rows] = found
         gaps[rows] = simulator.gaps(rows)
-        for row, found in zip(rows.tolist(), simulator.solutions(rows), strict=True):
-            solution[row] = found
+        for row, made in zip(rows.tolist(), simulator.solutions(rows), strict=True):
+            solution[row] = made
             instance[row] = simulator.instance(row)
         info: dict[str, Any] = {
             "objective": objective,

@@ -234,6 +234,45 @@ def _refuse_infeasible(instance: Any, solution: Any, as_json: bool = False) -> N
 
 
 @app.command()
+def plan(
+    instance: InstanceName,
+    out: Annotated[Path | None, typer.Option(help="File for the plan, .yaml or .json.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="Name of a solver; by default one that suits the size.")
+    ] = None,
+    time_limit: TimeLimit = 10.0,
+    seed: Annotated[int, typer.Option(parser=_seed, metavar="N", help="Seed of the run.")] = 0,
+    objective: Annotated[
+        str | None, typer.Option(help="Objective, short for --set objective=NAME.")
+    ] = None,
+    settings: Settings = [],  # noqa: B006
+    options: Options = [],  # noqa: B006
+    verbose: Verbose = False,
+) -> None:
+    """Plan how to get from the current state to a better one, stage by stage (pod_packing)."""
+    from .cli_plan import make_plan
+
+    given = [*settings, f"objective={objective}"] if objective else settings
+    make_plan(instance, solver, time_limit, seed, given, options, out)
+
+
+@app.command()
+def verify(
+    instance: InstanceName,
+    plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="File of plan --out.")],
+    objective: Annotated[
+        str | None, typer.Option(help="Objective, short for --set objective=NAME.")
+    ] = None,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Replay a plan independently: accepted, or the first violation and exit code 1."""
+    from .cli_plan import check_plan
+
+    given = [*settings, f"objective={objective}"] if objective else settings
+    typer.echo(check_plan(instance, plan_file, given))
+
+
+@app.command()
 def show(
     family: FamilyName,
     instance: InstanceName,

@@ -176,7 +176,8 @@ def print_result(result: Result) -> None:
     for line in _gaps(result.instance, result.objective, result.bound):
         typer.echo(f"  {line}")
     for key, value in result.metrics.items():
-        typer.echo(f"  {key} {value:.6g}")
+        shown = value if isinstance(value, list) else f"{value:.6g}"
+        typer.echo(f"  {key} {shown}")
     if text := note([result.instance]):
         typer.echo(f"  note: {text}")
 

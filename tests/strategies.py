@@ -3,6 +3,8 @@
 from hypothesis import strategies as st
 
 from gapgym.instances.job_shop import JobShopInstance
+from gapgym.instances.pod_packing import OBJECTIVES, PodPackingInstance
+from gapgym.instances.pod_packing_model import canonical
 from gapgym.instances.soc_dag import SoCDagInstance, SoCStreamInstance
 from gapgym.instances.tardiness import TardinessInstance
 
@@ -98,9 +100,114 @@ def job_streams(draw, max_jobs=4, max_tasks=3, admissions=("backlog", "loss"), n
     )
 
 
+@st.composite
+def pod_packings(
+    draw, max_nodes=3, max_workloads=4, max_replicas=2, running=True, ordered=True, **fields
+):
+    """Small clusters with every constraint now and then, many ties, some pods running.
+
+    Without ``ordered``, none whose new pods have to come in a certain order, and no budgets.
+    """
+    n = draw(st.integers(1, max_nodes))
+    capacities = [
+        [draw(st.integers(4, 8)), draw(st.integers(4, 8)), draw(st.integers(2, 4))]
+        for _ in range(n)
+    ]
+    nodes = [draw(_pod_packing_nodes(j)) for j in range(n)]
+    least = [min(row[k] for row in capacities) for k in range(2)]
+    specs, rows, priorities, workloads, budgets = [], [], [], [], []
+    for w in range(draw(st.integers(1, max_workloads))):
+        specs.append(canonical(draw(_pod_packing_specs(w, ordered))))
+        request = [draw(st.integers(0, least[0])), draw(st.integers(0, least[1])), 1]
+        replicas = draw(st.integers(1, max_replicas))
+        rows += [request] * replicas
+        priorities += [draw(st.integers(0, 2))] * replicas
+        workloads += [w] * replicas
+        if ordered and draw(st.integers(0, 3)) == 0:
+            selector = {"matchLabels": {"app": f"app-{w}"}}
+            budget = {"name": f"pdb-{w}", "namespace": "default", "selector": selector}
+            budgets.append(canonical({**budget, "allowed": draw(st.integers(0, 1))}))
+    given = {
+        "capacities": capacities,
+        "requests": rows,
+        "priorities": priorities,
+        "workloads": workloads,
+        "batches": workloads,
+        "pod_specs": tuple(specs),
+        "spec_of_pod": workloads,
+        "node_specs": tuple(nodes),
+        "budgets": tuple(budgets),
+        "objective": draw(st.sampled_from(OBJECTIVES)),
+        **fields,
+    }
+    if not running or draw(st.booleans()):
+        return PodPackingInstance(**given)
+    current = _first_fit(draw, capacities, rows, specs, workloads)
+    protected = [int(c >= 0 and draw(st.integers(0, 4)) == 0) for c in current]
+    return PodPackingInstance(**given, current=current, protected=protected)
+
+
+def _first_fit(draw, capacities, rows, specs, workloads):
+    """Where some pods run, by capacity and host ports alone."""
+    free = [list(row) for row in capacities]
+    with_port, current = set(), []
+    for row, w in zip(rows, workloads, strict=True):
+        j = draw(st.integers(-1, len(capacities) - 1))
+        port = "hostPorts" in specs[w]
+        if j >= 0 and (
+            any(a > b for a, b in zip(row, free[j], strict=True)) or (port and j in with_port)
+        ):
+            j = -1
+        if j >= 0:
+            free[j] = [b - a for a, b in zip(row, free[j], strict=True)]
+            if port:
+                with_port.add(j)
+        current.append(j)
+    if min(current) >= 0:
+        current[-1] = -1  # one at least waits
+    return current
+
+
+@st.composite
+def _pod_packing_nodes(draw, j):
+    labels = {"host": f"h{j}", "disk": draw(st.sampled_from(["ssd", "hdd"]))}
+    if draw(st.booleans()):
+        labels["zone"] = f"z{j % 2}"
+    spec = {"labels": labels}
+    if draw(st.integers(0, 3)) == 0:
+        effect = draw(st.sampled_from(["NoSchedule", "PreferNoSchedule", "NoExecute"]))
+        spec["taints"] = [{"key": "batch", "value": "yes", "effect": effect}]
+    if draw(st.integers(0, 6)) == 0:
+        spec["unschedulable"] = True
+    return canonical(spec)
+
+
+@st.composite
+def _pod_packing_specs(draw, w, ordered):
+    selector = {"matchLabels": {"app": f"app-{draw(st.integers(0, w))}"}}
+    key = draw(st.sampled_from(["host", "zone"]))
+    term = {"labelSelector": selector, "topologyKey": key}
+    spec = {"namespace": "default", "labels": {"app": f"app-{w}"}}
+    kind = draw(st.integers(0, 9))
+    if kind == 0:
+        spec["podAntiAffinity"] = [term]
+    elif kind == 1 and ordered:
+        spec["podAffinity"] = [term]
+    elif kind == 2 and ordered:
+        spec["topologySpreadConstraints"] = [{**term, "maxSkew": draw(st.integers(1, 2))}]
+    elif kind == 3:
+        spec["hostPorts"] = [{"protocol": "TCP", "hostPort": 80}]
+    elif kind == 4:
+        spec["nodeSelector"] = {"disk": "ssd"}
+    elif kind == 5:
+        spec["tolerations"] = [{"key": "batch", "operator": "Exists"}]
+    return spec
+
+
 #: Problem to small instances of it, for the contracts that every family keeps.
 INSTANCES = {
     "job_shop": job_shops() | stochastic_job_shops(),
+    "pod_packing": pod_packings(),
     "tardiness": tardiness_instances() | stochastic_tardiness_instances(),
     "soc_dag": task_graphs(),
     "soc_stream": job_streams(),
@@ -120,10 +227,13 @@ SOLVER_INSTANCES = {
     ("soc_stream", "cp_sat"): job_streams(admissions=("backlog",)),
 }
 
-#: The same without what is decided under uncertainty, where a solution with hindsight cannot always
-#: be followed.
+#: The same, by problem or by (problem, mode), without what makes that a solution cannot always be
+#: followed: decisions under uncertainty, an order in which pods have to come.
 CERTAIN_INSTANCES = {
     "job_shop": job_shops(),
+    "pod_packing": pod_packings(),
+    ("pod_packing", "queue"): pod_packings(running=False, ordered=False),
+    ("pod_packing", "repack"): pod_packings(ordered=False),
     "tardiness": tardiness_instances(),
     "soc_dag": task_graphs(),
     "soc_stream": job_streams(admissions=("backlog",), noisy=False),

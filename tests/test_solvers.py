@@ -11,7 +11,7 @@ import gapgym
 from gapgym.agents.solvers import find, register_solver, rule_from_file, solvers
 from gapgym.baselines import Draft, Status
 from gapgym.envs.registry import simulator_of
-from gapgym.instances import family_of
+from gapgym.instances import family_of, gap_level
 from gapgym.instances.registry import named_generator
 
 SOLVERS = [(problem, name) for problem in INSTANCES for name in sorted(solvers(problem))]
@@ -41,7 +41,16 @@ def test_result_is_consistent_with_the_referee(problem, name, data, seed):
     if result.bound is not None:
         assert result.bound <= result.objective
         assert (result.bound == result.objective) is (result.status is Status.OPTIMAL)
-    assert (result.bound is None) is math.isnan(result.bound_gap)
+    compared = result.bound is not None and _reference(result.objective, result.bound) != 0
+    assert compared is not math.isnan(result.bound_gap)
+
+
+def _reference(objective, bound):
+    """The number that the gap is relative to: of tuples, that of the first level that differs."""
+    if not isinstance(bound, tuple):
+        return bound or objective == bound
+    level = gap_level(objective, bound)
+    return True if level is None else bound[level]
 
 
 @each_solver
