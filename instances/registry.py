@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from .core import Family, Instance
 
-_NAMES = ("job_shop", "tardiness")
+_NAMES = ("job_shop", "memory_mapping", "tardiness")
 
 _GENERATOR = re.compile(r"(?P<name>[a-z_]+)-(?P<sizes>\d+(?:x\d+)*)(?:-s(?P<seed>\d+))?")
 
