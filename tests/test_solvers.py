@@ -10,7 +10,9 @@ from strategies import INSTANCES, SOLVER_INSTANCES
 import gapgym
 from gapgym.agents.solvers import find, register_solver, rule_from_file, solvers
 from gapgym.baselines import Draft, Status
+from gapgym.envs.registry import simulator_of
 from gapgym.instances import family_of
+from gapgym.instances.registry import named_generator
 
 SOLVERS = [(problem, name) for problem in INSTANCES for name in sorted(solvers(problem))]
 each_solver = pytest.mark.parametrize(("problem", "name"), SOLVERS)
@@ -52,9 +54,10 @@ def test_same_seed_same_solution(problem, name):
 
 
 def tiny(problem):
-    """A seeded instance of the problem, of its family's default size."""
-    family = next(f for f in gapgym.instances.FAMILIES.values() if problem in f.PROBLEMS)
-    return family.generate(seed=3)
+    """A seeded instance of the kind and size that the problem's environment plays by default."""
+    simulator = simulator_of(problem)
+    name = simulator.default_instance.rpartition("-s")[0]
+    return named_generator(simulator.family, name)(seed=3)
 
 
 @each_solver
