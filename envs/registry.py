@@ -35,6 +35,9 @@ class Environment:
 #: Id to environment; the first one of a problem is the one that its rules are played on.
 ENVIRONMENTS = {
     "gapgym/JobShop-v0": Environment("job_shop", "job_shop", "JobShop"),
+    "gapgym/MemoryAllocation-v0": Environment(
+        "memory_allocation", "memory_allocation", "MemoryAllocation"
+    ),
     "gapgym/Tardiness-v0": Environment("tardiness", "tardiness", "Tardiness"),
 }
 
