@@ -9,7 +9,12 @@ from .rules import Rule
 from .solver import Solver
 
 #: Problem to the module that holds its classics.
-_MODULES = {"job_shop": ".job_shop", "tardiness": ".tardiness"}
+_MODULES = {
+    "job_shop": ".job_shop",
+    "memory_allocation": ".memory_mapping",
+    "memory_mapping": ".memory_mapping",
+    "tardiness": ".tardiness",
+}
 
 
 def solvers(problem: str) -> Mapping[str, Solver]:

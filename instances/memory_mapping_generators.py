@@ -124,7 +124,7 @@ def lifetimes(
     num_buffers: int,
     *,
     seed: Seed,
-    length: float = 0.08,
+    length: float = 0.03,
     spread: float = 1.5,
     alignment: int = 1,
     name: str | None = None,
