@@ -38,6 +38,7 @@ ENVIRONMENTS = {
     "gapgym/MemoryAllocation-v0": Environment(
         "memory_allocation", "memory_allocation", "MemoryAllocation"
     ),
+    "gapgym/MemoryMapping-v0": Environment("memory_mapping", "memory_mapping", "MemoryMapping"),
     "gapgym/Tardiness-v0": Environment("tardiness", "tardiness", "Tardiness"),
 }
 

@@ -113,7 +113,7 @@ def mappings(draw, max_instructions=5, max_sources=3, max_time=6, pins=True):
 INSTANCES = {
     "job_shop": job_shops() | stochastic_job_shops(),
     "memory_allocation": allocations(),
-    # "memory_mapping": mappings(),
+    "memory_mapping": mappings(),
     "tardiness": tardiness_instances() | stochastic_tardiness_instances(),
 }
 
@@ -134,6 +134,6 @@ SOLVER_INSTANCES = {
 CERTAIN_INSTANCES = {
     "job_shop": job_shops(),
     "memory_allocation": allocations(),
-    # "memory_mapping": mappings(),
+    "memory_mapping": mappings(),
     "tardiness": tardiness_instances(),
 }
