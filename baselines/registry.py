@@ -19,6 +19,8 @@ Oracle = Callable[[Any, Any], int]
 #: Problem to the module that holds its classics.
 _MODULES = {
     "job_shop": ".job_shop",
+    "memory_allocation": ".memory_mapping",
+    "memory_mapping": ".memory_mapping",
     "pod_packing": ".pod_packing",
     "tardiness": ".tardiness",
     "soc_dag": ".soc_dag",

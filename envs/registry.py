@@ -37,6 +37,10 @@ ENVIRONMENTS = {
     "gapgym/JobShop-v0": Environment("job_shop", "job_shop", "JobShop"),
     "gapgym/PodPacking-v0": Environment("pod_packing", "pod_packing", "PodPacking"),
     "gapgym/PodRepack-v0": Environment("pod_packing", "pod_packing_repack", "PodRepack"),
+    "gapgym/MemoryAllocation-v0": Environment(
+        "memory_allocation", "memory_allocation", "MemoryAllocation"
+    ),
+    "gapgym/MemoryMapping-v0": Environment("memory_mapping", "memory_mapping", "MemoryMapping"),
     "gapgym/Tardiness-v0": Environment("tardiness", "tardiness", "Tardiness"),
     "gapgym/SoCDag-v0": Environment("soc_dag", "soc_dag", "SoCDag"),
     "gapgym/SoCStream-v0": Environment("soc_stream", "soc_stream", "SoCStream"),

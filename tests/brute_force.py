@@ -99,5 +99,33 @@ def soc_dag_optimum(instance):
     return best[0]
 
 
+def allocation_optimum(instance):
+    """The least peak over all offsets, one unit of bytes at a time."""
+    n = instance.num_buffers
+    lows, highs, sizes = (a.tolist() for a in (instance.lowers, instance.uppers, instance.sizes))
+    steps = [1] * n if instance.alignments is None else instance.alignments.tolist()
+
+    def fits(peak, offsets):
+        i = len(offsets)
+        if i == n:
+            return True
+        for offset in range(0, peak - sizes[i] + 1, steps[i]):
+            apart = all(
+                highs[j] <= lows[i]
+                or highs[i] <= lows[j]
+                or offsets[j] + sizes[j] <= offset
+                or offset + sizes[i] <= offsets[j]
+                for j in range(i)
+            )
+            if apart and fits(peak, [*offsets, offset]):
+                return True
+        return False
+
+    peak = max(sizes)
+    while not fits(peak, []):
+        peak += 1
+    return peak
+
+
 def _replace(values, index, value):
     return (*values[:index], value, *values[index + 1 :])

@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from gapgym.instances.job_shop import JobShopInstance
+from gapgym.instances.memory_mapping import AllocationInstance, MappingInstance
 from gapgym.instances.pod_packing import OBJECTIVES, PodPackingInstance
 from gapgym.instances.pod_packing_model import canonical
 from gapgym.instances.soc_dag import SoCDagInstance, SoCStreamInstance
@@ -204,6 +205,59 @@ def _pod_packing_specs(draw, w, ordered):
     return spec
 
 
+@st.composite
+def allocations(draw, max_buffers=5, max_size=5, max_time=5):
+    """Buffers, some of them aligned, with or without a capacity."""
+    n = draw(st.integers(1, max_buffers))
+
+    def per_buffer(low, high):
+        return draw(st.lists(st.integers(low, high), min_size=n, max_size=n))
+
+    lowers = per_buffer(0, max_time)
+    uppers = [lower + length for lower, length in zip(lowers, per_buffer(1, max_time), strict=True)]
+    sizes = per_buffer(1, max_size)
+    aligned = draw(st.booleans())
+    return AllocationInstance(
+        lowers,
+        uppers,
+        sizes,
+        alignments=per_buffer(1, 3) if aligned else None,
+        capacity=draw(st.sampled_from([0, max(sizes), sum(sizes)])),
+    )
+
+
+@st.composite
+def mappings(draw, max_instructions=5, max_sources=3, max_time=6, pins=True):
+    """Programs whose instructions read a few earlier buffers and define one each."""
+    length, sources = draw(st.integers(1, max_instructions)), draw(st.integers(1, max_sources))
+    n = length + sources
+    accesses = []
+    for t in range(length):
+        known = st.integers(0, sources + t - 1)
+        reads = draw(st.lists(known, min_size=t == 0, max_size=3, unique=True))
+        accesses += [(t, b, 0) for b in reads] + [(t, sources + t, 1)]
+    when, which, write = zip(*accesses, strict=True)
+
+    def many(count, low, high):
+        return draw(st.lists(st.integers(low, high), min_size=count, max_size=count))
+
+    slow = many(len(accesses), 0, max_time)
+    return MappingInstance(
+        compute_times=many(length, 0, 2 * max_time),
+        access_instructions=when,
+        access_buffers=which,
+        access_writes=write,
+        slow_times=slow,
+        fast_times=[draw(st.integers(0, high)) for high in slow],
+        sizes=many(n, 1, 4),
+        copy_times=many(n, 0, max_time),
+        kinds=[*many(sources, 0, 1), *[2] * length],
+        results=many(n, 0, 1),
+        pinned=[int(pins and draw(st.integers(0, 5)) == 5) for _ in range(n)],
+        capacity=draw(st.integers(1, 10)),
+    )
+
+
 #: Problem to small instances of it, for the contracts that every family keeps.
 INSTANCES = {
     "job_shop": job_shops() | stochastic_job_shops(),
@@ -211,6 +265,8 @@ INSTANCES = {
     "tardiness": tardiness_instances() | stochastic_tardiness_instances(),
     "soc_dag": task_graphs(),
     "soc_stream": job_streams(),
+    "memory_allocation": allocations(),
+    "memory_mapping": mappings(),
 }
 
 #: (Problem, mode of its environment) to instances, where a mode does not play all of them.
@@ -237,4 +293,6 @@ CERTAIN_INSTANCES = {
     "tardiness": tardiness_instances(),
     "soc_dag": task_graphs(),
     "soc_stream": job_streams(admissions=("backlog",), noisy=False),
+    "memory_allocation": allocations(),
+    "memory_mapping": mappings(),
 }
