@@ -87,3 +87,20 @@ def test_tables_are_those_of_the_studies():
     for name, block in found:
         tables = (ROOT / "experiments" / "studies" / f"{name}.md").read_text()
         assert block.strip() in tables, name
+
+
+@pytest.mark.slow
+def test_an_engineer_brings_a_chip_a_cluster_and_a_program(tmp_path, monkeypatch, capsys):
+    from gapgym.experiments import cli
+    from gapgym.instances import memory_mapping, pod_packing, soc_dag
+
+    monkeypatch.chdir(tmp_path)
+    soc_dag.write(gapgym.load("soc_dag/layered-8x3-s1"), "workflow.json")
+    pod_packing.write(gapgym.load("pod_packing/mixed-4x16-s1"), "cluster.json")
+    memory_mapping.write(gapgym.load("memory_mapping/guillotine-20-s1"), "buffers.1024.csv")
+    (block,) = [text for text in blocks("") if "cluster.json" in text]
+    for line in block.strip().splitlines():
+        words = shlex.split(line.rpartition("&& ")[2], comments=True)
+        assert words[0] == "gapgym"
+        assert cli.run(words[1:]) == 0, capsys.readouterr().err
+    assert (tmp_path / "plan.yaml").stat().st_size > 0
