@@ -66,8 +66,8 @@ class PolicyConfig:
     layers: int = 2
 
     def to_json(self) -> str:
-        """The configuration as JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """The configuration as JSON, the prior's terms in the order of their weights."""
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> PolicyConfig:

@@ -299,6 +299,17 @@ def test_a_policy_comes_back_as_it_was(tmp_path):
     assert PolicyConfig.from_json(config.to_json()) == policy.config
 
 
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_stored_policy_scores_as_it_did(problem, tmp_path):
+    policy = random_policy(problem)
+    with torch.no_grad():  # weights that tell the terms of the prior apart
+        policy.prior.copy_(torch.arange(1.0, len(policy.prior) + 1))
+    checkpoint.save(policy, tmp_path / "x.safetensors")
+    back = checkpoint.load(tmp_path / "x.safetensors")
+    simulator = simulator_for(problem, default_instances(problem, 1))
+    assert scores_of(policy, simulator) == scores_of(back, simulator)
+
+
 class Bomb:
     def __reduce__(self):
         return print, ("this must never be printed",)
