@@ -105,7 +105,9 @@ def describe(path: Path | str) -> tuple[PolicyConfig, dict[str, Any]]:
     try:
         config = PolicyConfig.from_json(metadata.get("config", ""))
         made = json.loads(metadata.get("made", "{}"))
-    except ValueError as error:
+        if not isinstance(made, dict):
+            raise ValueError(f"made {made!r}, expected an object.")
+    except (RecursionError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
     return config, made
 
@@ -121,6 +123,6 @@ def _metadata(path: Path) -> dict[str, Any]:
         header = file.read(length)
     try:
         metadata = json.loads(header).get("__metadata__", {})
-    except (UnicodeDecodeError, ValueError, AttributeError):
+    except (UnicodeDecodeError, ValueError, AttributeError, RecursionError):
         raise ValueError(f"{path}: no safetensors header, expected a policy.") from None
     return metadata if isinstance(metadata, dict) else {}

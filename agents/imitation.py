@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import multiprocessing
@@ -46,10 +47,11 @@ class Imitation:
         """
         config = trainer.config
         instances = trainer.draw(update)
+        folder = self._folder / _kept_by(config.problem, config.solver, config.solver_time_limit)
         solve = partial(
-            _solution, folder=self._folder, solver=config.solver, limit=config.solver_time_limit
+            _solution, folder=folder, solver=config.solver, limit=config.solver_time_limit
         )
-        missing = [i for i in instances if not _file(self._folder, i, config.solver).is_file()]
+        missing = [i for i in instances if not _file(folder, i).is_file()]
         if len(missing) > 1 and self._workers > 1:
             context = multiprocessing.get_context("fork")
             with ProcessPoolExecutor(self._workers, context, torch.set_num_threads, (1,)) as pool:
@@ -63,14 +65,25 @@ class Imitation:
         return Batch(update, [np.array(actions, dtype=np.int64) for actions in taken])
 
 
-def _file(folder: Path, instance: Any, solver: str) -> Path:
-    return folder / solver / f"{instance.digest}.json"
+def _kept_by(problem: str, solver: str, limit: float | None) -> str:
+    """A folder's name for what decides the labels: solver, version, code and time limit."""
+    found = find(problem, solver)
+    content = getattr(found, "content", "")
+    file = Path(solver.rpartition(":")[0])
+    if file.is_file():
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+    text = json.dumps([problem, solver, found.version, content, limit])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _file(folder: Path, instance: Any) -> Path:
+    return folder / f"{instance.digest}.json"
 
 
 def _solution(instance: Any, *, folder: Path, solver: str, limit: float | None) -> Any:
     """A solver's solution of an instance, made or found."""
     kind = family_of(instance).PROBLEMS[instance.problem][1]
-    path = _file(folder, instance, solver)
+    path = _file(folder, instance)
     if path.is_file():
         try:
             return kind.from_json(json.loads(path.read_text(encoding="utf-8")), path.name)

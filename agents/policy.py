@@ -17,7 +17,7 @@ Nothing here knows a family; sizes are free, so a policy plays instances of any 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -80,9 +80,34 @@ class PolicyConfig:
             data: dict[str, Any] = json.loads(text)
             for name in ("columns", "globals", "node_columns"):
                 data[name] = tuple(data[name])
-            return cls(**data)
-        except (TypeError, KeyError, json.JSONDecodeError) as error:
+            config = cls(**data)
+        except (TypeError, KeyError, AttributeError, RecursionError, ValueError) as error:
             raise ValueError(f"{error}, expected a policy's configuration.") from None
+        config._check()
+        return config
+
+    def _check(self) -> None:
+        """Raise ``ValueError`` if a field is of another kind, or too large to be meant."""
+        texts = (*self.columns, *self.globals, *self.prior, self.problem, self.mode)
+        counts = {
+            "hidden": self.hidden,
+            "tokens": self.tokens,
+            "layers": self.layers,
+            "relations": self.relations,
+            "candidate_nodes": self.candidate_nodes,
+        }
+        if not isinstance(self.prior, Mapping) or not all(isinstance(t, str) for t in texts):
+            raise ValueError("a policy's configuration with names that are none.")
+        for name, count in counts.items():
+            least = 0 if name in ("relations", "candidate_nodes") else 1
+            if isinstance(count, bool) or not isinstance(count, int) or not least <= count <= 4096:
+                raise ValueError(f"{name} {count!r}, expected an integer from {least} to 4096.")
+        if self.hidden % self.tokens:
+            raise ValueError(f"hidden {self.hidden}, expected a multiple of tokens {self.tokens}.")
+        if not all(isinstance(w, int) and 0 < w < 4096 for w in self.node_columns):
+            raise ValueError(f"node_columns {self.node_columns}, expected widths.")
+        if not all(isinstance(w, int | float) for w in self.prior.values()):
+            raise ValueError(f"prior {dict(self.prior)}, expected weights.")
 
 
 def config_for(
@@ -109,13 +134,36 @@ def config_for(
         options=dict(options or {}),
         columns=sample.candidate_columns,
         globals=simulator_class.global_columns,
-        prior=dict(simulator_class.prior),
+        prior=_prior(simulator_class, sample.candidate_columns),
         graph=graph,
         node_columns=widths if graph else (),
         relations=len(simulator_class.edge_types) if graph else 0,
         candidate_nodes=len(simulator_class.candidate_node_types) if graph else 0,
         **sizes,
     )
+
+
+def _prior(simulator_class: type[Simulator], columns: Sequence[str]) -> dict[str, float]:
+    """The terms of the environment's prior whose columns are there."""
+    kept = {}
+    for term, weight in simulator_class.prior.items():
+        words = [word for word in term.split() if word not in ("log", "/")]
+        if all(word in columns for word in words):
+            kept[term] = weight
+    return kept
+
+
+def check_fits(config: PolicyConfig, simulator: Simulator) -> None:
+    """Raise ``ValueError`` where a policy was made for other columns than a simulator's."""
+    widths = tuple(len(columns) for columns in simulator.node_columns.values())
+    for what, ours, theirs in (
+        ("columns", config.columns, tuple(simulator.candidate_columns)),
+        ("globals", config.globals, tuple(simulator.global_columns)),
+        ("node columns", config.node_columns, widths if config.graph else ()),
+        ("edge types", config.relations, len(simulator.edge_types) if config.graph else 0),
+    ):
+        if ours != theirs:
+            raise ValueError(f"a policy for the {what} {ours}, expected {theirs}: train it again.")
 
 
 class Policy(nn.Module):

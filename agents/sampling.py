@@ -188,6 +188,9 @@ def follow(simulator: Simulator, actions: Sequence[IntArray], *, graph: bool) ->
     played = np.zeros(simulator.num_rows, dtype=np.int64)
     while (rows := np.flatnonzero(simulator.live())).size:
         decisions = gather(simulator, rows)
+        for row in rows.tolist():
+            if played[row] >= len(actions[row]):
+                raise ValueError(f"row {row}: {len(actions[row])} recorded actions, expected more.")
         chosen = np.array([actions[row][played[row]] for row in rows.tolist()], dtype=np.int64)
         places = np.empty(len(rows), dtype=np.int64)
         kernels.place_of(chosen, decisions.actions, decisions.offsets, places)
@@ -203,6 +206,13 @@ def follow(simulator: Simulator, actions: Sequence[IntArray], *, graph: bool) ->
         labels.append(places)
         rewards.append((rows, simulator.view["reward"][rows].copy()))
         played[rows] += 1
+    for row, taken_there in enumerate(played.tolist()):
+        if taken_there < len(actions[row]):
+            raise ValueError(
+                f"row {row}: {len(actions[row])} recorded actions, expected {taken_there}."
+            )
+    if not parts:
+        raise ValueError("no decision in any row, expected instances with a choice.")
     return Examples(
         joined(parts), np.concatenate(labels), _returns(rewards, simulator.num_rows), static
     )

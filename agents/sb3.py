@@ -15,6 +15,7 @@ candidates one by one, so it plays other sizes than those it was trained on: see
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ class VectorEnvAdapter(VecEnv):
             told[row] = {
                 "terminal_observation": infos["final_obs"][row],
                 "episode": {"r": float(self._returns[row]), "l": int(self._lengths[row]), "t": 0.0},
-                "objective": int(final["objective"][row]),
+                "objective": final["objective"][row],
                 "gap": float(final["gap"][row]),
                 "TimeLimit.truncated": False,
             }
@@ -229,15 +230,24 @@ def _anonymous(space: gym.spaces.Dict) -> PolicyConfig:
     )
 
 
-def policy_kwargs(envs: VectorEnvAdapter, hidden: int = 64) -> dict[str, Any]:
+def policy_kwargs(
+    envs: VectorEnvAdapter,
+    hidden: int = 64,
+    *,
+    mode: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Arguments for ``MaskablePPO``'s ``policy_kwargs``: names and the environment's prior.
 
     Args:
         envs: The environment.
         hidden: Width of the network.
+        mode: Mode of the environment, where it is not the first one.
+        options: Options of the environment that its solver shall use, too, e.g. ``columns``.
     """
     simulator = envs.envs.simulator
-    return {"config": config_for(type(simulator), hidden=hidden).to_json()}
+    made = config_for(type(simulator), mode=mode, options=options, hidden=hidden)
+    return {"config": made.to_json()}
 
 
 def load(path: Path | str, envs: VectorEnvAdapter) -> MaskablePPO:

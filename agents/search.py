@@ -6,6 +6,7 @@ All searches keep the best episode, so more time never hurts.
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..envs.simulator import Simulator
 from ..instances.core import FloatArray, IntArray
 from ..instances.registry import load_from
 from . import checkpoint
-from .policy import Policy
+from .policy import Policy, check_fits, config_for
 from .sampling import Player, choose, one_thread
 from .solvers import find
 
@@ -57,16 +58,15 @@ def policy_solver(name: str, path: Path) -> Solver:
         deadline = None if time_limit is None else began + time_limit * (0.2 if then else 1.0)
         played = _loaded(path, instance.problem)
         rng = np.random.default_rng(seed)
-        episodes: Iterator[tuple[float, Any]]
+        more: Iterator[tuple[float, Any]] = iter(())
         if search == "beam":
-            episodes = beam(played, instance, width, deadline)
+            more = beam(played, instance, width, deadline)
         elif search == "gumbel":
-            episodes = gumbel(played, instance, simulations, rng, deadline)
-        else:
-            count = 1 if search == "greedy" else samples
-            episodes = sample(played, instance, count, temperature, quantile, rng, deadline)
+            more = gumbel(played, instance, simulations, rng, deadline)
+        elif search == "sample" and samples > 1:
+            more = sample(played, instance, samples - 1, temperature, quantile, rng, deadline)
         best: tuple[float, Any] = (np.inf, None)
-        for cost, solution in episodes:
+        for cost, solution in itertools.chain(greedy(played, instance), more):
             if cost < best[0]:
                 best = cost, solution
                 on_incumbent(solution)
@@ -114,9 +114,9 @@ def _check(
     for what, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise ValueError(f"{name}: {what} {count!r}, expected an integer >= 1.")
-    if not temperature >= 0:
+    if isinstance(temperature, str) or not 0 <= temperature < np.inf:
         raise ValueError(f"{name}: temperature {temperature}, expected >= 0.")
-    if not 0 <= quantile < 1:
+    if isinstance(quantile, str) or not 0 <= quantile < 1:
         raise ValueError(f"{name}: quantile {quantile}, expected at least 0 and below 1.")
 
 
@@ -131,15 +131,21 @@ def _loaded(path: Path, problem: str) -> Policy:
 
 
 @functools.cache
+def _compiled(problem: str, mode: str, graph: bool) -> None:
+    """Load compiled code before the clock runs."""
+    simulator_class = simulator_of(problem, mode)
+    policy = Policy(config_for(simulator_class, mode=mode, graph=graph))
+    instance = load_from(simulator_class.family, simulator_class.default_instance)
+    Player(policy, _simulator(policy, instance, 1)).play(0.0, np.random.default_rng(0))
+
+
 def warm_up(path: Path, problem: str) -> None:
     """Load weights and compiled code before the clock runs."""
     try:
-        policy = _loaded(path, problem)
+        config = _loaded(path, problem).config
     except ValueError:  # the run itself will say so
         return
-    simulator_class = simulator_of(problem, policy.config.mode)
-    instance = load_from(simulator_class.family, simulator_class.default_instance)
-    Player(policy, _simulator(policy, instance, 1)).play(0.0, np.random.default_rng(0))
+    _compiled(problem, config.mode, config.graph)
 
 
 def _simulator(policy: Policy, instance: Any, rows: int) -> Simulator:
@@ -153,7 +159,24 @@ def _simulator(policy: Policy, instance: Any, rows: int) -> Simulator:
         **(config.options or {}),
     )
     simulator.load(range(rows), [instance] * rows)
+    check_fits(config, simulator)
     return simulator
+
+
+def _best_row(simulator: Simulator, rows: IntArray) -> tuple[float, int]:
+    """The least cost of rows that have ended well, infinite if none has, and its row."""
+    costs = np.where(simulator.view["infeasible"][rows] > 0, np.inf, simulator.view["value"][rows])
+    place = int(np.argmin(costs))
+    return float(costs[place]), int(rows[place])
+
+
+def greedy(policy: Policy, instance: Any) -> Iterator[tuple[float, Any]]:
+    """The episode of the largest scores; always played to its end."""
+    simulator = _simulator(policy, instance, 1)
+    Player(policy, simulator).play(0.0, np.random.default_rng(0))
+    cost, row = _best_row(simulator, np.zeros(1, dtype=np.int64))
+    if np.isfinite(cost):
+        yield cost, simulator.solution(row)
 
 
 # Searches: each yields (cost, solution) of better and better episodes.
@@ -168,20 +191,16 @@ def sample(
     rng: np.random.Generator,
     deadline: float | None,
 ) -> Iterator[tuple[float, Any]]:
-    """The greedy episode, and the best of further random ones."""
+    """The best of random episodes."""
     rows = min(samples, _BATCH if deadline is None else _BATCH_IN_TIME)
     simulator = _simulator(policy, instance, rows)
     player = Player(policy, simulator, quantile)
     for played in range(0, samples, rows):
-        heat = np.full(rows, temperature, dtype=np.float32)
-        if played == 0:
-            heat[0] = 0.0
-        late = None if played == 0 else deadline  # the first episodes always end
-        if player.play(heat, rng, deadline=late) is None:
+        if player.play(temperature, rng, deadline=deadline) is None:
             return
-        costs = simulator.view["value"][: samples - played]
-        row = int(np.argmin(costs))
-        yield float(costs[row]), simulator.solution(row)
+        cost, row = _best_row(simulator, np.arange(min(rows, samples - played)))
+        if np.isfinite(cost):
+            yield cost, simulator.solution(row)
 
 
 def beam(
@@ -195,11 +214,11 @@ def beam(
     simulator = _simulator(policy, instance, 2 * width)
     player = Player(policy, simulator)
     player.begin()
-    rows, weights = np.zeros(1, dtype=np.int64), np.zeros(1)
+    rows, weights = np.flatnonzero(simulator.live())[:1], np.zeros(1)
     best = np.inf
     actions = np.zeros(simulator.num_rows, dtype=np.int64)
     while rows.size:
-        if deadline is not None and np.isfinite(best) and time.perf_counter() > deadline:
+        if deadline is not None and time.perf_counter() > deadline:
             return
         parents, chosen, weights = _extended(player, rows, weights, width)
         target = (rows[0] // width + 1) % 2 * width + np.arange(len(parents))
@@ -209,10 +228,11 @@ def beam(
         actions[target] = chosen
         simulator.advance(actions)
         ended = ~simulator.live()[target]
-        for row in target[ended]:
-            if simulator.cost(row) < best:
-                best = simulator.cost(row)
-                yield best, simulator.solution(int(row))
+        if ended.any():
+            cost, row = _best_row(simulator, target[ended])
+            if cost < best:
+                best = cost
+                yield best, simulator.solution(row)
         rows, weights = target[~ended], weights[~ended]
 
 
@@ -236,8 +256,8 @@ def gumbel(
     """At every decision, play candidates to the end, halving them (after Danihelka et al. 2022).
 
     Candidates are drawn without replacement by Gumbel noise and scored by the best episode that
-    follows them, sampled by the policy; sequential halving spends the simulations on the better
-    half. The action of the best episode is taken (doi: openreview bERaNdoegnO).
+    follows them, sampled by the policy; round by round, as many episodes go to the better half. The
+    action of the best episode is taken (doi: openreview bERaNdoegnO).
     """
     simulator = _simulator(policy, instance, simulations + 1)
     player = Player(policy, simulator)
@@ -245,7 +265,7 @@ def gumbel(
     best = np.inf
     base, tries = 0, np.arange(1, simulations + 1)
     while simulator.live()[base]:
-        found = _try(player, base, tries, rng)
+        found = _try(player, base, tries, rng, deadline)
         if found[0] < best:
             best = found[0]
             yield found[0], found[1]
@@ -257,7 +277,11 @@ def gumbel(
 
 
 def _try(
-    player: Player, base: int, tries: IntArray, rng: np.random.Generator
+    player: Player,
+    base: int,
+    tries: IntArray,
+    rng: np.random.Generator,
+    deadline: float | None,
 ) -> tuple[float, Any, int]:
     """The best episode that goes on from a row: cost, solution, and its first action."""
     decisions, scores, _ = player.scores(np.array([base]))
@@ -268,10 +292,9 @@ def _try(
     best: tuple[float, Any, int] = (np.inf, None, int(left[0]))
     while True:
         first = np.resize(left, len(tries))
-        best = min(
-            best, _roll_out(player, base, tries, first, costs, rng), key=lambda item: item[0]
-        )
-        if len(left) <= 2:
+        found = _roll_out(player, base, tries, first, costs, rng, deadline)
+        best = min(best, found, key=lambda item: item[0])
+        if len(left) <= 2 or (deadline is not None and time.perf_counter() > deadline):
             return best
         order = sorted(left.tolist(), key=lambda action: costs[action])
         left = np.array(order[: (len(left) + 1) // 2])
@@ -284,6 +307,7 @@ def _roll_out(
     first: IntArray,
     costs: dict[int, float],
     rng: np.random.Generator,
+    deadline: float | None,
 ) -> tuple[float, Any, int]:
     """Episodes with given first actions, then sampled; updates the best cost of each action."""
     simulator = player.simulator
@@ -296,14 +320,17 @@ def _roll_out(
     _, where = np.unique(first, return_index=True)
     heat[tries[where]] = 0.0  # one greedy episode per action
     while (rows := np.flatnonzero(simulator.live())).size:
+        if deadline is not None and time.perf_counter() > deadline:
+            break  # what has not ended does not count
         decisions, scores, _ = player.scores(rows)
         actions[rows] = choose(decisions, scores, heat[rows], rng)
         simulator.advance(actions)
-    values = simulator.view["value"][tries]
+    wrong = simulator.live()[tries] | (simulator.view["infeasible"][tries] > 0)
+    values = np.where(wrong, np.inf, simulator.view["value"][tries])
     for action, value in zip(first.tolist(), values.tolist(), strict=True):
         costs[action] = min(costs[action], value)
     place = int(np.argmin(values))
-    solution = simulator.solution(int(tries[place]))
+    solution = simulator.solution(int(tries[place])) if np.isfinite(values[place]) else None
     simulator.restore(np.array([base]), saved)
     return float(values[place]), solution, int(first[place])
 

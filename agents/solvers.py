@@ -77,7 +77,7 @@ def find(problem: str, name: str) -> Solver:
     if name.endswith(".safetensors"):
         if not Path(name).is_file():
             raise ValueError(f"{name}: no such file, expected a policy (safetensors).")
-        return PolicySolver(Path(name).stem, Path(name))
+        return PolicySolver(Path(name).stem, Path(name).resolve())
     if ":" in name:
         return _as_solver(name, load_function(name))
     known = solvers(problem)

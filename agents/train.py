@@ -10,12 +10,15 @@ from typing import Any
 
 import torch
 
+from ..envs.registry import simulator_of
 from .imitation import Imitation
 from .sampling import one_thread
 from .selflabel import selflabel
 from .training import Labeller, Progress, TrainConfig, Trainer
 
 _log = logging.getLogger("gapgym")
+#: Time limit of a solver that labels, in seconds, where none is given.
+_LABEL_SECONDS = 5.0
 METHODS = ("selflabel", "imitation", "ppo")
 
 
@@ -54,10 +57,16 @@ def train(
         raise ValueError(f"unknown setting {unknown[0]!r}, expected some of: {', '.join(known)}.")
     if method == "imitation":
         given.setdefault("solver", "cp_sat")
+        given.setdefault("solver_time_limit", _LABEL_SECONDS)
     try:
         config = TrainConfig(problem, method, **given)
     except TypeError as error:
         raise ValueError(f"settings {given}: {error}.") from None
+    known_options = simulator_of(problem, config.mode).options()
+    for name in config.options:
+        if name not in known_options:
+            listed = ", ".join(known_options)
+            raise ValueError(f"unknown option {name!r}, expected some of: {listed}.")
     folder = Path(folder)
     if method == "ppo":
         from .ppo import train_ppo

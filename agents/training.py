@@ -25,7 +25,7 @@ from ..envs.registry import simulator_of
 from ..envs.simulator import Simulator
 from ..instances.core import FloatArray, IntArray
 from ..instances.registry import named_generator
-from . import checkpoint
+from . import checkpoint, state
 from .policy import Policy, config_for, segment_log_softmax
 from .sampling import Examples, Player, follow
 
@@ -89,12 +89,29 @@ class TrainConfig:
         if self.updates is None and self.time_limit is None:
             raise ValueError("training without end, expected a number of updates or a time limit.")
         for name in ("batch", "samples", "hidden", "layers", "validate_every", "validation"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)}, expected at least 1.")
-        for name in ("updates", "time_limit"):
+            _check_number(name, getattr(self, name), 1, whole=True)
+        for name in ("replays", "seed"):
+            _check_number(name, getattr(self, name), 0, whole=True)
+        for name in ("learning_rate", "entropy"):
+            _check_number(name, getattr(self, name), 0)
+        if self.updates is not None:
+            _check_number("updates", self.updates, 0, whole=True)
+        for name in ("updates", "time_limit", "solver_time_limit"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} {value}, expected more than 0.")
+            if value is not None:
+                _check_number(name, value, 0)
+                if not value > 0:
+                    raise ValueError(f"{name} {value}, expected more than 0.")
+        if self.hidden % 4:
+            raise ValueError(f"hidden {self.hidden}, expected a multiple of 4.")
+
+
+def _check_number(name: str, value: Any, least: int, *, whole: bool = False) -> None:
+    """Raise ``ValueError`` if a setting is no (whole) number from ``least`` on."""
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < np.inf:
+        kind = "an integer" if whole else "a number"
+        raise ValueError(f"{name} {value!r}, expected {kind} of at least {least}.")
 
 
 @dataclass
@@ -336,16 +353,10 @@ class Trainer:
     # Resumption.
 
     def _save_state(self) -> None:
-        from safetensors.torch import save as to_bytes
-
-        tensors: dict[str, Tensor] = {}
-        for prefix, module in (("learner", self._learner), ("averaged", self.averaged)):
-            for name, tensor in module.state_dict().items():
-                tensors[f"{prefix}.{name}"] = tensor.cpu().contiguous()
-        for name, parameter in self._learner.named_parameters():
-            for key, tensor in self._optimiser.state.get(parameter, {}).items():
-                tensors[f"optimiser.{name}.{key}"] = torch.as_tensor(tensor).cpu().contiguous()
-        state = {
+        tensors = state.take(self._learner, self._optimiser)
+        for name, tensor in self.averaged.state_dict().items():
+            tensors[f"averaged.{name}"] = tensor.cpu().contiguous()
+        known = {
             "config": asdict(self.config),
             "update": self.update,
             "seconds": self.seconds,
@@ -354,47 +365,24 @@ class Trainer:
                 [batch.update, [a.tolist() for a in batch.actions]] for batch, _ in self._kept
             ],
         }
-        content = to_bytes(tensors, {"training": json.dumps(state)})
-        checkpoint.write_bytes(self.folder / "state.safetensors", content)
+        state.save(self.folder / "state.safetensors", known, tensors)
 
     def _resume(self) -> None:
         path = self.folder / "state.safetensors"
         if not path.is_file():
             return
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "pt") as file:
-                state = json.loads(file.metadata()["training"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}, expected the state of a training.") from None
-        mine, theirs = json.loads(json.dumps(asdict(self.config))), state["config"]
-        budget = ("updates", "time_limit")
-        for key in mine:
-            if key not in budget and mine[key] != theirs.get(key):
-                raise ValueError(
-                    f"{self.folder}: a training with {key} {theirs.get(key)!r}, expected"
-                    f" {mine[key]!r}; choose another folder."
-                )
-        self._restore(state, tensors)
-
-    def _restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        for prefix, module in (("learner", self._learner), ("averaged", self.averaged)):
-            cut = len(prefix) + 1
-            module.load_state_dict(
-                {name[cut:]: t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
-            )
+        known, tensors = state.load(path)
+        state.check_config(self.folder, asdict(self.config), known)
+        state.put(self._learner, self._optimiser, tensors)
+        prefix = "averaged."
+        self.averaged.load_state_dict(
+            {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        )
         self.policy.load_state_dict({k: v.cpu() for k, v in self._learner.state_dict().items()})
-        for name, parameter in self._learner.named_parameters():
-            prefix = f"optimiser.{name}."
-            found = {k[len(prefix) :]: t for k, t in tensors.items() if k.startswith(prefix)}
-            if found:
-                self._optimiser.state[parameter] = found
-        self.update, self.seconds, self.best = state["update"], state["seconds"], state["best"]
+        self.update, self.seconds, self.best = known["update"], known["seconds"], known["best"]
         self._kept.extend(
             (Batch(update, [np.array(a, dtype=np.int64) for a in actions]), None)
-            for update, actions in state["kept"]
+            for update, actions in known["kept"]
         )
         _log.info("%s: continued after update %d", self.folder, self.update)
 

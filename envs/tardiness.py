@@ -18,7 +18,8 @@ The *mask* decides which of the waiting jobs are candidates:
 
 With ``arrivals``, a job becomes known at its release. Only the jobs that have arrived are
 candidates; the machine never waits for a job that is still to come, and if none is there, the next
-decision is taken when the next one arrives. No column and no reward tells of jobs to come.
+decision is taken when the next one arrives. No column and no reward tells of a job to come; but the
+units of columns and rewards, and the number of jobs, are those of the whole instance.
 
 With stochastic durations, decisions are taken when the last job has ended: the clock shows realised
 times, the waiting jobs their expected ones, and the value is the same formula, but no bound.
@@ -151,6 +152,8 @@ class TardinessSimulator(SingleMachineSimulator):
             raise ValueError(
                 f"mask 'emmons' with up to {size['jobs']} jobs, expected at most {_MOST_RELATED}."
             )
+        if arrivals and common.get("graph"):
+            raise ValueError("arrivals with a graph, which holds all jobs; expected candidates.")
         self.mask, self.arrivals = mask, arrivals
         self.candidate_columns = FULL_COLUMNS if columns == "full" else MINIMAL_COLUMNS
         super().__init__(num_rows, size, **common)

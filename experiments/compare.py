@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import grid, tables
+from . import grid
 from .grid import Given
 from .progress import Progress, bar, silent
 from .store import Store
@@ -84,7 +84,6 @@ def compare(
         interrupted = study.run(store, bar if progress is None else _bar(progress))
     frame = study.frame()
     frame.attrs["interrupted"] = interrupted
-    frame.attrs["note"] = tables.note(cell.instance for cell in study.cells)
     if folder is not None:
         study.write(folder, frame)
     return frame

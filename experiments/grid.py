@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -120,11 +121,24 @@ def cells(grids: Sequence[Grid]) -> list[Cell]:
     With several time limits, a contender's name in tables carries its own.
     """
     found: dict[tuple[str, str, str], Cell] = {}
+    labels = _labels(grids)
     for grid in grids:
-        labelled = _labelled(grid, with_family=len({g.family for g in grids}) > 1)
-        for cell in _of_grid(grid, labelled):
+        for cell in _of_grid(grid, _labelled(grid, labels)):
             found.setdefault((cell.key, cell.label, cell.contender.name), cell)
+    _check_names(list(found.values()))
     return list(found.values())
+
+
+def _check_names(cells: Sequence[Cell]) -> None:
+    """Raise ``ValueError`` if two different runs would have one name in tables."""
+    seen: dict[tuple[str, str, int], Cell] = {}
+    for cell in cells:
+        name = cell.label, cell.contender.name, cell.seed
+        if seen.setdefault(name, cell).key != cell.key:
+            raise ValueError(
+                f"two different solvers {cell.contender.name!r} for {cell.label}, expected"
+                " different names (name = ...)."
+            )
 
 
 def _of_grid(grid: Grid, labelled: Sequence[tuple[str, str, Any]]) -> list[Cell]:
@@ -139,12 +153,18 @@ def _of_grid(grid: Grid, labelled: Sequence[tuple[str, str, Any]]) -> list[Cell]
                 functions[where] = solver, content
             shown = contender
             if len(grid.time_limits) > 1 and limit is not None:
-                shown = replace(contender, name=f"{contender.name}@{limit:g}s")
+                shown = _at(contender, limit)
             made += [
                 _cell(group, label, instance, shown, *functions[where], seed, limit)
                 for seed in grid.seeds
             ]
     return made
+
+
+def _at(contender: Contender, limit: float) -> Contender:
+    """The contender under the name that tells its time limit."""
+    sweep = f"{contender.sweep}@{limit:g}s" if contender.sweep else ""
+    return replace(contender, name=f"{contender.name}@{limit:g}s", sweep=sweep)
 
 
 def _cell(
@@ -207,19 +227,30 @@ def instances_of(family: str, given: Any, **options: Any) -> list[Any]:
     return found
 
 
-def _labelled(grid: Grid, with_family: bool) -> list[tuple[str, str, Any]]:
-    """(Group, label, instance) of each instance once, with a label that no other has."""
-    unique: dict[tuple[str, str], tuple[str, Any]] = {}
+def _labels(grids: Sequence[Grid]) -> dict[tuple[str, str, str], str]:
+    """(Family, name, digest) of all instances to labels, of which no two are equal."""
+    families = {grid.family for grid in grids}
+    unique: dict[tuple[str, str, str], str] = {}
+    for grid in grids:
+        for item in itertools.chain(*grid.instances.values()):
+            name = item.name or f"{item.problem}-{item.digest[:6]}"
+            prefix = f"{grid.family}/" if len(families) > 1 else ""
+            unique[grid.family, item.name, item.digest] = prefix + name
+    taken = Counter(unique.values())
+    return {
+        key: label if taken[label] == 1 else f"{label}#{key[2][:6]}"
+        for key, label in unique.items()
+    }
+
+
+def _labelled(grid: Grid, labels: Mapping[tuple[str, str, str], str]) -> list[tuple[str, str, Any]]:
+    """(Group, label, instance) of each instance, once."""
+    found: dict[str, tuple[str, str, Any]] = {}
     for group, members in grid.instances.items():
         for item in members:
-            unique.setdefault((item.name, item.digest), (group, item))
-    items = list(unique.values())
-    names = [item.name or f"{item.problem}-{item.digest[:6]}" for _, item in items]
-    prefix = f"{grid.family}/" if with_family else ""
-    return [
-        (group, prefix + (name if names.count(name) == 1 else f"{name}#{item.digest[:6]}"), item)
-        for name, (group, item) in zip(names, items, strict=True)
-    ]
+            label = labels[grid.family, item.name, item.digest]
+            found.setdefault(label, (group, label, item))
+    return list(found.values())
 
 
 # Solvers.
@@ -321,7 +352,9 @@ def _content(text: str) -> str:
 
 def check_limit(time_limit: float | None) -> None:
     """Raise ``ValueError`` if a time limit is neither ``None`` nor a positive, finite number."""
-    if time_limit is not None and not 0 < time_limit < math.inf:
+    if isinstance(time_limit, str | bool | list) or (
+        time_limit is not None and not 0 < time_limit < math.inf
+    ):
         raise ValueError(f"time limit {time_limit}, expected more than 0 seconds.")
 
 
@@ -334,6 +367,8 @@ def seed_list(seeds: int | Sequence[int]) -> list[int]:
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
     if not numbers:
         raise ValueError(f"seeds {seeds}, expected at least 1.")
+    if wrong := [n for n in numbers if isinstance(n, bool) or not isinstance(n, int)]:
+        raise ValueError(f"seed {wrong[0]!r}, expected an integer.")
     if min(numbers) < 0:
         raise ValueError(f"seed {min(numbers)}, expected >= 0.")
     return numbers

@@ -105,7 +105,13 @@ def in_series(
     deadlines: Sequence[float | None] = (),
     memory_limit: int | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
-    """One call after the other in this process, e.g. to debug; no call is ended from outside."""
+    """One call after the other in this process, e.g. to debug; no call is ended from outside.
+
+    Raises:
+        ValueError: If there is a memory limit.
+    """
+    if memory_limit is not None:
+        raise ValueError("memory_limit with executor 'serial', expected executor 'process'.")
     for index, function in enumerate(functions):
         tick()
         try:
@@ -216,17 +222,20 @@ def _child(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _die_with(parent)
     _single_torch_thread()
-    if memory_limit is not None:
-        _limit_memory(memory_limit)
     # What a solver prints is no part of the parent's output.
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     try:
+        if memory_limit is not None:
+            _limit_memory(memory_limit)
         outcome = Outcome(function())
     except BaseException as error:  # a solver may raise anything, or exit
         _log.debug("a run failed", exc_info=True)
         outcome = Outcome(None, one_line(error))
-    sender.send(outcome)
+    try:
+        sender.send(outcome)
+    except Exception as error:  # what it returned cannot be sent
+        sender.send(Outcome(None, one_line(error)))
     sender.close()
 
 

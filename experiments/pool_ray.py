@@ -20,8 +20,10 @@ from .pool import Outcome, one_line
 
 #: Seconds between two calls of ``tick``.
 _TICK = 0.2
-#: A call whose worker process dies, and not its node, is made so many times.
-_ATTEMPTS = 2
+#: A call whose process or node dies is made so many times: it may be what kills them.
+_ATTEMPTS = 3
+#: Seconds that a node has to start a process, besides the deadline.
+_START = 60.0
 
 
 def on_ray(
@@ -37,12 +39,17 @@ def on_ray(
     Raises:
         ValueError: If Ray is not installed, or the cluster cannot be reached.
     """
+    if memory_limit is not None:
+        raise ValueError("memory_limit with executor 'ray', expected executor 'process'.")
     if not functions:
         return
-    calls = _Calls(_connected(), functions, deadlines, memory_limit)
+    ray = _connected()
+    calls = _Calls(ray, functions, deadlines)
     try:
         while calls.waiting or calls.running:
-            while calls.waiting and len(calls.running) < workers:
+            # No more than can run: the clock of a deadline starts with the submission.
+            room = min(workers, max(1, int(ray.cluster_resources().get("CPU", 1))))
+            while calls.waiting and len(calls.running) < room:
                 calls.start()
             yield from calls.ended()
             yield from calls.late()
@@ -76,12 +83,10 @@ class _Calls:
         ray: Any,
         functions: Sequence[Callable[[], Any]],
         deadlines: Sequence[float | None],
-        memory_limit: int | None,
     ) -> None:
         _send_user_code(ray)
-        options = {} if memory_limit is None else {"memory": memory_limit}
         self._ray = ray
-        self._task = ray.remote(num_cpus=1, max_retries=0, **options)(_call)
+        self._task = ray.remote(num_cpus=1, max_retries=0)(_call)
         self._functions = functions
         self._limits = deadlines or [None] * len(functions)
         self._attempts = [0] * len(functions)
@@ -102,9 +107,13 @@ class _Calls:
             index, _ = self.running.pop(task)
             try:
                 yield index, self._ray.get(task)
-            except errors.NodeDiedError:
-                self.waiting.appendleft(index)
-            except (errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
+            except (
+                errors.NodeDiedError,
+                errors.LocalRayletDiedError,
+                errors.ObjectLostError,
+                errors.WorkerCrashedError,
+                errors.OutOfMemoryError,
+            ) as error:
                 self._attempts[index] += 1
                 if self._attempts[index] < _ATTEMPTS:
                     self.waiting.appendleft(index)
@@ -117,7 +126,7 @@ class _Calls:
         """End the tasks that are beyond their deadlines."""
         for task, (index, began) in list(self.running.items()):
             seconds, limit = time.monotonic() - began, self._limits[index]
-            if limit is not None and seconds > limit:
+            if limit is not None and seconds > limit + _START:
                 self._ray.cancel(task, force=True)
                 del self.running[task]
                 yield index, Outcome(None, f"killed after {seconds:.3g} s", late=True)

@@ -108,7 +108,8 @@ def pairs(frame: pd.DataFrame) -> str:
     return (
         "<h2>Who beats whom?</h2>"
         f'<p class="dim">Instances on which the solver of a row wins, ties and loses against that'
-        f" of a column ({ranks.instances} instances, objectives averaged over seeds). A star: the"
+        f" of a column, where both were run (objectives averaged over seeds); mean ranks over the"
+        f" {ranks.instances} instances on which all were run. A star: the"
         " difference is significant at 5 % by Wilcoxon's signed-rank test with Holm's correction."
         f"{friedman}</p>"
         f'<div class="wide">{table(["solver", "mean rank", *map(str, order)], rows)}</div>'
@@ -126,6 +127,8 @@ def rank_chart(frame: pd.DataFrame) -> Chart | None:
     if frame["solver"].nunique() < 3 or frame["instance"].nunique() < 2:
         return None
     ranks = stats.ranks(frame)
+    if ranks.instances < 2:
+        return None
     order = sorted(ranks.mean, key=lambda name: -ranks.mean[name])
     half = round(ranks.critical_difference / 2, 4)
     marks = {

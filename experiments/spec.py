@@ -104,6 +104,8 @@ def read(path: Path, *, workers: int | None = None, executor: str | None = None)
         raise ValueError(f"{path.name}: {error}, expected TOML.") from None
     try:
         _check(data, _STUDY, "", required=("grid",))
+        if not data["grid"]:
+            raise ValueError("no grid, expected at least one.")
         with contextlib.chdir(path.parent):
             cells = grid.cells([_grid(part, f"grid {i}") for i, part in enumerate(data["grid"])])
             study = Study(
@@ -119,7 +121,7 @@ def read(path: Path, *, workers: int | None = None, executor: str | None = None)
 
 
 def _bytes(gibibytes: float | None) -> int | None:
-    if gibibytes is not None and not gibibytes > 0:
+    if gibibytes is not None and not 0 < gibibytes < 2**20:
         raise ValueError(f"memory_limit {gibibytes}, expected more than 0 GiB.")
     return None if gibibytes is None else int(gibibytes * 2**30)
 
@@ -139,6 +141,8 @@ def _grid(data: Any, place: str) -> grid.Grid:
         grid.check_limit(limit)
     contenders = [c for item in data["solvers"] for c in _contenders(item, place)]
     names = [contender.name for contender in contenders]
+    if not contenders or not time_limits:
+        raise ValueError(f"{place}: no solvers or no time limit, expected at least one.")
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"{place}: two solvers {twice!r}, expected different names.")
     return grid.Grid(

@@ -82,31 +82,70 @@ def interval(
     return float(low), float(high)
 
 
-def win_tie_loss(frame: pd.DataFrame) -> pd.DataFrame:
-    """How often the solver of a row beats, equals and loses to that of a column, over instances.
+def objectives(frame: pd.DataFrame) -> pd.DataFrame:
+    """Instances x solvers: tuples of the objective's levels, averaged over seeds.
 
-    The cells are triples; instances on which neither has a solution are ties.
+    ``inf`` where a run has no solution, which is worse than any; ``None`` where the solver was not
+    run on the instance.
     """
     import pandas as pd
 
-    ranks = _scores(frame)
-    table = {
-        other: [
-            (
-                int((ranks[solver] < ranks[other]).sum()),
-                int((ranks[solver] == ranks[other]).sum()),
-                int((ranks[solver] > ranks[other]).sum()),
+    found: dict[str, dict[str, Any]] = {}
+    for (name, solver), runs in frame.groupby(["instance", "solver"], sort=False):
+        values = runs["objective"].tolist()
+        levels = [value if isinstance(value, tuple) else (value,) for value in values]
+        lacking = any(_missing(value) for value in values)
+        mean = (math.inf,) if lacking else tuple(np.mean(np.array(levels, float), axis=0).tolist())
+        found.setdefault(str(solver), {})[str(name)] = mean
+    order = [str(solver) for solver in frame["solver"].unique()]
+    table = pd.DataFrame({solver: pd.Series(found[solver], dtype=object) for solver in order})
+    table = table.reindex(index=[str(name) for name in frame["instance"].unique()])
+    return table.astype(object).where(table.notna(), None)
+
+
+def win_tie_loss(frame: pd.DataFrame) -> pd.DataFrame:
+    """How often the solver of a row beats, equals and loses to that of a column.
+
+    The cells are triples, over the instances on which both were run; instances on which neither has
+    a solution are ties.
+    """
+    import pandas as pd
+
+    table = objectives(frame)
+    cells: dict[str, list[tuple[int, int, int]]] = {}
+    for other in table.columns:
+        cells[other] = []
+        for solver in table.columns:
+            pairs = _both(table, solver, other)
+            cells[other].append(
+                (
+                    sum(a < b for a, b in pairs),
+                    sum(a == b for a, b in pairs),
+                    sum(a > b for a, b in pairs),
+                )
             )
-            for solver in ranks.columns
-        ]
-        for other in ranks.columns
-    }
-    return pd.DataFrame(table, index=list(ranks.columns))
+    return pd.DataFrame(cells, index=list(table.columns))
 
 
-def _scores(frame: pd.DataFrame) -> pd.DataFrame:
-    """Instances x solvers, the smaller the better, comparable within an instance."""
-    return by_instance(frame.assign(distance=distances(frame)), "distance").fillna(np.inf)
+def _both(table: pd.DataFrame, one: str, other: str) -> list[tuple[Any, Any]]:
+    """The objectives of two solvers on the instances on which both were run."""
+    pairs = zip(table[one], table[other], strict=True)
+    return [(a, b) for a, b in pairs if a is not None and b is not None]
+
+
+def ranks_within(table: pd.DataFrame) -> FloatArray:
+    """``(instances, solvers)`` ranks within each instance, 1 is best, equals share theirs.
+
+    Args:
+        table: See :func:`objectives`; no solver may lack an instance.
+    """
+    from scipy.stats import rankdata
+
+    rows = []
+    for values in table.itertuples(index=False):
+        order = {value: place for place, value in enumerate(sorted(set(values)))}
+        rows.append(rankdata([order[value] for value in values]))
+    return np.array(rows).reshape(table.shape)
 
 
 def distances(frame: pd.DataFrame) -> FloatArray:
@@ -146,7 +185,7 @@ class Ranks:
         mean: Mean rank of each solver over the instances, 1 is best.
         p_value: Of the hypothesis that all solvers are equal; NaN for fewer than three solvers.
         critical_difference: Two solvers whose mean ranks differ by less are not told apart at 5 %.
-        instances: Number of instances.
+        instances: Number of instances, of those on which all solvers were run.
     """
 
     mean: dict[str, float]
@@ -156,17 +195,19 @@ class Ranks:
 
 
 def ranks(frame: pd.DataFrame) -> Ranks:
-    """Ranks of the solvers of a study on its instances."""
-    from scipy.stats import friedmanchisquare, rankdata
+    """Ranks of the solvers of a study, on the instances on which all were run."""
+    from scipy.stats import friedmanchisquare
 
-    scores = _scores(frame)
-    ranked = rankdata(scores.to_numpy(), axis=1)
+    table = objectives(frame)
+    table = table[table.notna().all(axis=1)]
+    ranked = ranks_within(table)
     count, solvers = ranked.shape
     p_value = math.nan
     if solvers > 2 and count > 1 and not (ranked == ranked[:, :1]).all():
         p_value = float(friedmanchisquare(*ranked.T).pvalue)
-    means = dict(zip(scores.columns, ranked.mean(axis=0).tolist(), strict=True))
-    return Ranks(means, p_value, critical_difference(solvers, count), count)
+    means = [math.nan] * solvers if count == 0 else ranked.mean(axis=0).tolist()
+    names = dict(zip(table.columns, means, strict=True))
+    return Ranks(names, p_value, critical_difference(solvers, count), count)
 
 
 def critical_difference(solvers: int, instances: int, level: float = 0.05) -> float:
@@ -182,19 +223,22 @@ def critical_difference(solvers: int, instances: int, level: float = 0.05) -> fl
 def wilcoxon_holm(frame: pd.DataFrame) -> dict[tuple[str, str], float]:
     """p-values of Wilcoxon's signed-rank tests of all pairs of solvers, corrected by Holm.
 
-    Of the differences of the runs' distances to the best of their instances. Instances without a
-    solution of one of the two are left out.
+    Of the relative differences ``(a - b) / max(|a|, |b|)`` of two solvers' objectives, at the first
+    level that differs, over the instances on which both have a solution.
     """
     from scipy.stats import wilcoxon
 
-    scores = _scores(frame)
-    raw = {}
-    for first, second in itertools.combinations(scores.columns, 2):
-        one, other = scores[first].to_numpy(), scores[second].to_numpy()
-        both = np.isfinite(one) & np.isfinite(other)
-        differences = one[both] - other[both]
+    table, raw = objectives(frame), {}
+    for first, second in itertools.combinations(table.columns, 2):
+        pairs = [(a, b) for a, b in _both(table, first, second) if math.inf not in (*a, *b)]
+        differences = np.array([_relative(a, b) for a, b in pairs])
         raw[first, second] = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
     return holm(raw)
+
+
+def _relative(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    a, b = next(((a, b) for a, b in zip(one, other, strict=True) if a != b), (0.0, 0.0))
+    return 0.0 if a == b else (a - b) / max(abs(a), abs(b))
 
 
 def holm(raw: dict[Any, float]) -> dict[Any, float]:
@@ -250,7 +294,7 @@ def _primal_gap(objective: Any, reference: Any) -> float:
     if isinstance(objective, tuple):
         pairs = list(zip(objective, reference, strict=True))
     z, best = next(((a, b) for a, b in pairs if a != b), (0, 0))
-    if z == best:
+    if z <= best:
         return 0.0
     return 1.0 if z * best <= 0 else min(1.0, abs(z - best) / max(abs(z), abs(best)))
 

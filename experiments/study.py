@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import logging
 import math
 import resource
@@ -22,7 +23,7 @@ from ..instances.core import Objective, gap
 from ..instances.registry import family_of
 from ..instances.registry import references as references_of
 from ..instances.text import write_text
-from . import stats
+from . import stats, tables
 from .grid import Cell
 from .pool import Outcome, executor_named
 from .progress import Progress
@@ -182,7 +183,10 @@ class Study:
             message += f" (options {dict(cell.contender.options)})"
         objective, family = None, family_of(cell.instance)
         try:
+            json.dumps([value.get(name) for name in ("bound", "metrics", "incumbents", "solution")])
             objective = _judge(cell.instance, value.get("solution"))
+        except TypeError as error:
+            message, status, value = f"result refused: {error}", Status.ERROR, {}
         except ValueError as error:
             message, status, value = f"solution refused: {error}", Status.ERROR, {}
         if message:
@@ -236,6 +240,7 @@ class Study:
             values = [row[name] for row in rows]
             plain = all(value is None or isinstance(value, int) for value in values)
             frame[name] = pd.Series(values, dtype="Int64" if plain else object)
+        frame.attrs["note"] = tables.note(cell.instance for cell in self.cells)
         return frame
 
     def _other_gaps(self, cell: Cell, run: Run) -> dict[str, float]:

@@ -48,8 +48,10 @@ def choose(frame: pd.DataFrame, smoke: int, dev: int, test: int) -> list[Suite]:
     Raises:
         ValueError: If there are too few instances or solvers.
     """
+    table = stats.objectives(frame)
+    table = table[table.notna().all(axis=1)]
     scores = stats.by_instance(frame.assign(distance=stats.distances(frame)), "distance")
-    scores = scores.fillna(np.inf)
+    scores = scores.loc[table.index].fillna(np.inf)
     count, solvers = scores.shape
     if dev + test > count or not 1 <= smoke <= dev or test < 1:
         raise ValueError(
@@ -64,8 +66,9 @@ def choose(frame: pd.DataFrame, smoke: int, dev: int, test: int) -> list[Suite]:
     in_test = represent(points, np.setdiff1d(everyone, in_dev), test)
     in_smoke = represent(points, in_dev, smoke)
     names = list(scores.index)
+    ranks = stats.ranks_within(table)
     return [
-        Suite(name, tuple(names[i] for i in chosen), _agreement(scores, chosen))
+        Suite(name, tuple(names[i] for i in chosen), _agreement(ranks, chosen))
         for name, chosen in (("smoke", in_smoke), ("dev", in_dev), ("test", in_test))
     ]
 
@@ -121,8 +124,7 @@ def _exchange(
     return np.array(chosen, dtype=np.int64)
 
 
-def _agreement(scores: pd.DataFrame, chosen: IntArray) -> float:
-    from scipy.stats import kendalltau, rankdata
+def _agreement(ranks: FloatArray, chosen: IntArray) -> float:
+    from scipy.stats import kendalltau
 
-    ranks = rankdata(scores.to_numpy(), axis=1)
     return float(kendalltau(ranks[chosen].mean(axis=0), ranks.mean(axis=0)).statistic)

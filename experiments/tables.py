@@ -81,7 +81,7 @@ def _details(runs: pd.DataFrame) -> dict[str, Any]:
     low, high = stats.interval(gaps.to_numpy(), groups[gaps.index].tolist())
     iqm = f"{percent(stats.iqm(gaps.to_numpy()))} ({percent(low)} to {percent(high)})"
     return {
-        "median": runs["gap"].median(),
+        "median": gaps.median(),
         "iqm": iqm if len(gaps) else "-",
         "integral": runs["primal_integral"].mean(),
         "cpu_seconds": runs["cpu_seconds"].mean(),

@@ -9,7 +9,7 @@ from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.evaluation import evaluate_policy
 
 import gapgym
-from gapgym.agents import sb3
+from gapgym.agents import sb3, state
 from gapgym.agents.sb3 import GapPolicy, VectorEnvAdapter, policy_kwargs
 from gapgym.agents.train import train
 
@@ -130,4 +130,13 @@ def test_ppo_trains_from_the_command_lines_method_and_goes_on(tmp_path):
     assert seen
     shop = gapgym.load("job_shop/ft06")
     assert gapgym.solve(shop, str(path)).objective >= 55
+    first = state.load(tmp_path / "state.safetensors")[0]
+    assert first["timesteps"] == 2 * 64 * 64
+    train("job_shop", "ppo", tmp_path, settings=settings)  # nothing is left to do
+    assert state.load(tmp_path / "state.safetensors")[0]["timesteps"] == 2 * 64 * 64
     train("job_shop", "ppo", tmp_path, settings={**settings, "updates": 3})
+    last = state.load(tmp_path / "state.safetensors")[0]
+    assert last["timesteps"] == 3 * 64 * 64
+    assert last["best"] <= first["best"]
+    with pytest.raises(ValueError, match="a training with seed 0, expected 1"):
+        train("job_shop", "ppo", tmp_path, settings={**settings, "seed": 1})

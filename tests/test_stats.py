@@ -64,6 +64,21 @@ def test_wins_ties_and_losses_are_counted():
     assert table.loc["y", "x"] == (2, 1, 1)
 
 
+def test_where_nothing_is_tardy_solvers_are_still_told_apart():
+    table = frame({"x": [0, 0, 0], "far": [1000, 10, 7], "near": [1, 2, 3], "none": [None] * 3})
+    assert stats.ranks(table).mean == {"x": 1.0, "far": 3.0, "near": 2.0, "none": 4.0}
+    assert stats.win_tie_loss(table).loc["near", "far"] == (3, 0, 0)
+
+
+def test_a_solver_that_was_not_run_has_not_lost():
+    table = frame({"x": [1, 2, 3, 4], "y": [1, 2, 3, 4]})
+    table = table[~((table["solver"] == "y") & table["instance"].isin(["i2", "i3"]))]
+    assert stats.win_tie_loss(table).loc["x", "y"] == (0, 2, 0)
+    found = stats.ranks(table)
+    assert found.instances == 2
+    assert found.mean == {"x": 1.5, "y": 1.5}
+
+
 def test_tuples_are_compared_level_by_level():
     table = frame({"x": [(1, 9)], "y": [(2, 0)]})
     assert stats.win_tie_loss(table).loc["x", "y"] == (1, 0, 0)

@@ -172,6 +172,20 @@ def test_several_families_share_a_study(folder):
             "[[grid]]\nfamily = 'job_shop'\ninstances = ['ft06']\nsolvers = ['spt']",
             "memory_limit 0, expected more than 0 GiB",
         ),
+        ("grid = []", "no grid, expected at least one"),
+        (
+            "[[grid]]\nfamily = 'job_shop'\ninstances = ['ft06']\nsolvers = []",
+            "grid 0: no solvers or no time limit",
+        ),
+        (
+            "[[grid]]\nfamily = 'job_shop'\ninstances = ['ft06']\nsolvers = ['spt']\nseeds = ['a']",
+            "seed 'a', expected an integer",
+        ),
+        (
+            "[[grid]]\nfamily = 'job_shop'\ninstances = ['ft06']\nsolvers = ['spt']\n"
+            "time_limit = ['x']",
+            "time limit x, expected more than 0 seconds",
+        ),
     ],
 )
 def test_a_file_that_is_not_understood_is_one_line(text, message, run):
@@ -183,6 +197,43 @@ def test_a_file_that_is_not_understood_is_one_line(text, message, run):
     assert "study.toml" in error
     assert message in error
     assert not Path("results").exists()
+
+
+def test_a_policy_beside_the_study_is_found_from_elsewhere(run, folder, monkeypatch):
+    from gapgym.agents import checkpoint
+    from gapgym.agents.policy import Policy, config_for
+    from gapgym.envs.registry import simulator_of
+
+    (folder / "sub").mkdir()
+    checkpoint.save(Policy(config_for(simulator_of("job_shop"))), folder / "sub" / "p.safetensors")
+    (folder / "sub" / "s.toml").write_text(
+        '[[grid]]\nfamily = "job_shop"\ninstances = ["ft06"]\nsolvers = ["p.safetensors"]\n'
+    )
+    code, output, _ = run("study", "run", "sub/s.toml", "--json")
+    assert code == 0
+    assert json.loads(output)[0]["status"] == "feasible"
+
+
+def test_a_result_that_cannot_be_stored_is_a_row(run, folder):
+    with (folder / "mine.py").open("a") as file:
+        file.write(
+            "\ndef odd(instance):\n    from gapgym.baselines import Draft\n"
+            "    return Draft(sequential(instance), np.int64(1))\n"
+        )
+    Path("study.toml").write_text(
+        '[[grid]]\nfamily = "job_shop"\ninstances = ["ft06"]\nsolvers = ["mine.py:odd", "spt"]\n'
+    )
+    code, output, _ = run("study", "run", "study.toml", "--json")
+    assert code == 0
+    assert [row["status"] for row in json.loads(output)] == ["error", "feasible"]
+
+
+def test_two_runs_of_one_name_are_refused(run):
+    grid = '[[grid]]\nfamily = "job_shop"\ninstances = ["ft06"]\nsolvers = ["spt"]\n'
+    Path("study.toml").write_text(grid + "time_limit = 1\n" + grid + "time_limit = 5\n")
+    code, _, error = run("study", "run", "study.toml")
+    assert code == 2
+    assert "two different solvers 'spt' for ft06, expected different names" in error
 
 
 def test_an_unknown_study_names_those_there_are(run):
