@@ -224,11 +224,14 @@ def lower_bound(instance: MappingInstance) -> int:
     """The larger of two bounds.
 
     Everything in the fast memory, but for the weights and inputs of the first instruction, which
-    nothing could have copied before; and the traffic that the slow memory cannot avoid: every
+    nothing could have copied before (unless that takes no time); and the traffic that the slow memory cannot avoid: every
     weight and input that is used once, every result once.
     """
-    fast = instance.fast_times.copy()
+    fast = np.where(
+        instance.is_free, np.minimum(instance.fast_times, instance.slow_times), instance.fast_times
+    )
     first = instance.is_free & (instance.access_instructions == 0) & (instance.access_writes == 0)
+    first &= instance.copy_times[instance.access_buffers] > 0
     fast[first] = instance.slow_times[first]
     memory = np.zeros(instance.num_instructions, dtype=np.int64)
     np.add.at(memory, instance.access_instructions, fast)

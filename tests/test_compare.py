@@ -486,7 +486,7 @@ def test_the_folder_holds_the_table_and_the_report(user, tmp_path):
 
 def test_no_more_processes_than_workers_and_results_as_they_end():
     def call(number):
-        time.sleep(0.05 * (3 - number))
+        time.sleep(0.4 * (3 - number))  # far apart, for busy machines
         return number, os.getpid(), time.monotonic()
 
     calls = [lambda number=number: call(number) for number in range(3)]
