@@ -224,8 +224,8 @@ def lower_bound(instance: MappingInstance) -> int:
     """The larger of two bounds.
 
     Everything in the fast memory, but for the weights and inputs of the first instruction, which
-    nothing could have copied before (unless that takes no time); and the traffic that the slow memory cannot avoid: every
-    weight and input that is used once, every result once.
+    nothing could have copied before (unless that takes no time); and the traffic that the slow
+    memory cannot avoid: every weight and input that is used once, every result once.
     """
     fast = np.where(
         instance.is_free, np.minimum(instance.fast_times, instance.slow_times), instance.fast_times
