@@ -553,8 +553,10 @@ def test_every_named_generator_makes_episodes(kind):
     generators = list(family_named(kind.simulator.family).GENERATORS)
     if (kind.problem, kind.mode) in MODE_INSTANCES:  # which refuses some kinds of instances
         generators = [kind.simulator.default_instance.partition("-")[0]]
+    size = kind.simulator.default_instance.split("-")[1]
     for name in generators:
-        size = kind.simulator.default_instance.split("-")[1]
+        if gapgym.load(f"{kind.simulator.family}/{name}-{size}").problem != kind.problem:
+            continue
         env = kind.make(instance=f"{name}-{size}")
         env.reset(seed=1)
         first = env.unwrapped.instance
