@@ -17,7 +17,11 @@ from .solver import Solver
 Oracle = Callable[[Any, Any], int]
 
 #: Problem to the module that holds its classics.
-_MODULES = {"job_shop": ".job_shop", "tardiness": ".tardiness"}
+_MODULES = {
+    "job_shop": ".job_shop",
+    "flexible_job_shop": ".job_shop_flexible",
+    "tardiness": ".tardiness",
+}
 
 
 def solvers(problem: str) -> Mapping[str, Solver]:

@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import INSTANCES, SOLVER_INSTANCES
+from strategies import GENERATE, INSTANCES, SOLVER_INSTANCES
 
 import gapgym
 from gapgym.agents.solvers import find, register_solver, rule_from_file, solvers
@@ -52,9 +52,9 @@ def test_same_seed_same_solution(problem, name):
 
 
 def tiny(problem):
-    """A seeded instance of the problem, of its family's default size."""
+    """A seeded instance of the problem, of its family's default size or smaller."""
     family = next(f for f in gapgym.instances.FAMILIES.values() if problem in f.PROBLEMS)
-    return family.generate(seed=3)
+    return family.generate(seed=3, **GENERATE.get(problem, {}))
 
 
 @each_solver
