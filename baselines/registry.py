@@ -19,6 +19,7 @@ Oracle = Callable[[Any, Any], int]
 #: Problem to the module that holds its classics.
 _MODULES = {
     "job_shop": ".job_shop",
+    "flexible_job_shop": ".job_shop_flexible",
     "memory_allocation": ".memory_mapping",
     "memory_mapping": ".memory_mapping",
     "pod_packing": ".pod_packing",

@@ -1,35 +1,33 @@
-"""Job shop scheduling, minimising the makespan.
+"""Job shops: the classic one and the flexible one, told apart by the class of the instance.
 
-Data: jobs ``j = 0..n-1`` with operations ``k = 0..K_j-1`` in a fixed order, each on one machine
-``m_jk`` for ``p_jk >= 0`` ticks. Jobs may differ in length and may visit a machine more than once.
-
-Constraints: an operation starts when its predecessor in the job has ended; a machine works on one
-operation at a time and does not interrupt it, so that of two operations on one machine one ends
-before the other starts (also where one takes no time).
-
-Objective: the makespan ``C_max = max_jk (start_jk + p_jk)``, in ticks. Strongly NP-hard for three
-machines (Garey, Johnson and Sethi 1976, doi:10.1287/moor.1.2.117).
-
-A stochastic instance has ``cv > 0``: ``processing_times`` are the means that a dispatcher knows,
-:attr:`JobShopInstance.durations` what happens in its ``scenario``; the solution is the realised
-schedule, judged by the realised durations.
+``job_shop_classic.py`` states the problem ``job_shop``, ``job_shop_flexible.py`` the problem
+``flexible_job_shop``. A classic shop becomes a flexible one where a field of the latter is given:
+``load("ft06", buffer="blocking")``.
 """
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from .core import IntArray
-from .job_shop_files import best_known, load, names, normalise, read, write
-from .job_shop_generators import GENERATORS, generate, taillard, two_set, uniform
+from . import job_shop_classic as classic
+from . import job_shop_files, job_shop_flexible_files, job_shop_flexible_generators
+from . import job_shop_flexible as flexible
+from .core import Reference
+from .job_shop_classic import heads, jackson_bound, job_bound, machine_bound, names, tails
+from .job_shop_flexible_model import FlexibleJobShopInstance, FlexibleJobShopSolution
+from .job_shop_generators import GENERATORS as _CLASSIC_GENERATORS
+from .job_shop_generators import Seed, taillard, two_set, uniform
 from .job_shop_model import JobShopInstance, JobShopSolution
-from .picture import Box, Picture
+from .picture import Picture
+from .text import read_json, read_text
 
 __all__ = [
     "GENERATORS",
     "PROBLEMS",
+    "FlexibleJobShopInstance",
+    "FlexibleJobShopSolution",
     "JobShopInstance",
     "JobShopSolution",
     "best_known",
@@ -55,179 +53,162 @@ __all__ = [
     "write",
 ]
 
-PROBLEMS = {"job_shop": (JobShopInstance, JobShopSolution)}
+PROBLEMS: dict[str, tuple[type[Any], type[Any]]] = {
+    "job_shop": (JobShopInstance, JobShopSolution),
+    "flexible_job_shop": (FlexibleJobShopInstance, FlexibleJobShopSolution),
+}
+
+GENERATORS: dict[str, Callable[..., Any]] = {
+    **_CLASSIC_GENERATORS,
+    **job_shop_flexible_generators.GENERATORS,
+}
+
+#: Options that only a flexible shop has.
+_FLEXIBLE = set(job_shop_flexible_files.OPTIONS) - {"name"}
 
 
-# The referee.
+def generate(
+    num_jobs: int = 6,
+    num_machines: int = 6,
+    *,
+    seed: Seed,
+    kind: str = "uniform",
+    **options: Any,
+) -> Any:
+    """A random job shop.
+
+    Args:
+        num_jobs: Number of jobs, n >= 1.
+        num_machines: Number of machines, m >= 1.
+        seed: Seed or generator.
+        kind: One of :data:`GENERATORS`.
+        **options: Options of that generator.
+
+    Raises:
+        ValueError: If the kind or an option is refused.
+    """
+    if kind not in GENERATORS:
+        raise ValueError(f"unknown kind {kind!r}, expected one of: {', '.join(GENERATORS)}.")
+    return GENERATORS[kind](num_jobs, num_machines, seed=seed, **options)
 
 
-def validate(instance: JobShopInstance, solution: JobShopSolution) -> None:
+def read(path: Path | str, **options: Any) -> Any:
+    """The job shop in a file, classic or flexible as its content says.
+
+    A text whose name ends in ``.fjs`` is flexible; of others, one that only reads as FJSP is.
+
+    Args:
+        path: The file; its stem becomes the name of the instance.
+        **options: Further fields of the instance.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a job shop; the message names the file and the line.
+    """
+    path = Path(path)
+    if _is_flexible(path):
+        return job_shop_flexible_files.read(path, **options)
+    return _classic(lambda **fields: job_shop_files.read(path, **fields), options)
+
+
+def _is_flexible(path: Path) -> bool:
+    if path.suffix.lower() == ".json":
+        data = read_json(path)
+        return isinstance(data, dict) and data.get("problem") == "flexible_job_shop"
+    if path.suffix.lower() == ".fjs":
+        return True
+    return job_shop_flexible_files.looks_flexible(read_text(path))
+
+
+def load(name: str, **options: Any) -> Any:
+    """The benchmark shop of that name, e.g. ``"ta21"``.
+
+    Args:
+        name: One of :func:`names`.
+        **options: Further fields of the instance; one of a flexible shop makes it flexible.
+
+    Raises:
+        ValueError: If there is no such benchmark, or it is not in the cache and cannot be fetched.
+    """
+    return _classic(lambda **fields: job_shop_files.load(name, **fields), options)
+
+
+def _classic(make: Callable[..., JobShopInstance], options: dict[str, Any]) -> Any:
+    extra = {key: value for key, value in options.items() if key in _FLEXIBLE}
+    shop = make(**{key: value for key, value in options.items() if key not in extra})
+    return FlexibleJobShopInstance.of(shop, **extra) if extra else shop
+
+
+def write(instance: Any, path: Path | str) -> None:
+    """Write a shop so that :func:`read` returns an equal one.
+
+    Raises:
+        ValueError: If text cannot hold it.
+    """
+    if not isinstance(instance, FlexibleJobShopInstance):
+        job_shop_files.write(instance, path)
+        return
+    as_text = Path(path).suffix.lower() not in (".json", ".fjs")
+    if as_text and not job_shop_flexible_files.looks_flexible(
+        job_shop_flexible_files.to_text(instance)
+    ):
+        raise ValueError(
+            f"{Path(path).name}: would read as a classic shop, expected a .fjs or .json name."
+        )
+    job_shop_flexible_files.write(instance, path)
+
+
+def normalise(text: str, place: str) -> str:
+    """The text of a shop as :func:`write` would write it, so that its SHA-256 can be compared."""
+    if job_shop_flexible_files.looks_flexible(text):
+        return job_shop_flexible_files.to_text(job_shop_flexible_files.parse(text, place))
+    return job_shop_files.normalise(text, place)
+
+
+def _module(instance: Any) -> Any:
+    return flexible if isinstance(instance, FlexibleJobShopInstance) else classic
+
+
+def validate(instance: Any, solution: Any) -> None:
     """Check a complete schedule.
-
-    The order of the checks is: shape, every operation scheduled, nothing scheduled that does not
-    exist, precedence in each job, one operation at a time on each machine.
 
     Raises:
         ValueError: Naming the first violated constraint.
     """
-    start, machines, durations = solution.start, instance.machines, instance.durations
-    if start.shape != machines.shape:
-        raise ValueError(f"start {start.shape}, expected {machines.shape}.")
-    exists = machines >= 0
-    for j, k in np.argwhere(exists & (start < 0)):
-        raise ValueError(f"operation ({j}, {k}): start {start[j, k]}, expected >= 0.")
-    for j, k in np.argwhere(start >= 2**53):
-        raise ValueError(f"operation ({j}, {k}): start {start[j, k]}, expected below 2^53.")
-    for j, k in np.argwhere(~exists & (start != -1)):
-        raise ValueError(f"operation ({j}, {k}): does not exist, expected start -1.")
-    end = start + durations
-    for j, k in np.argwhere(exists[:, 1:] & (start[:, 1:] < end[:, :-1])):
-        raise ValueError(
-            f"operation ({j}, {k + 1}): starts at {start[j, k + 1]}, expected at or after the end"
-            f" {end[j, k]} of operation ({j}, {k})."
-        )
-    job, operation = np.nonzero(exists)
-    order = np.lexsort((end[exists], start[exists], machines[exists]))
-    job, operation = job[order], operation[order]
-    machine, starts, ends = machines[job, operation], start[job, operation], end[job, operation]
-    for i in np.flatnonzero((machine[1:] == machine[:-1]) & (starts[1:] < ends[:-1])):
-        raise ValueError(
-            f"machine {machine[i]}: operations ({job[i]}, {operation[i]}) [{starts[i]}, {ends[i]})"
-            f" and ({job[i + 1]}, {operation[i + 1]}) [{starts[i + 1]}, {ends[i + 1]}) overlap."
-        )
+    _module(instance).validate(instance, solution)
 
 
-def objective(instance: JobShopInstance, solution: JobShopSolution) -> int:
-    """The makespan of a schedule, ``max_jk (start_jk + p_jk)``, in ticks.
+def objective(instance: Any, solution: Any) -> int:
+    """The objective of a schedule, from scratch.
 
     Raises:
         ValueError: If the schedule has another shape than the instance.
     """
-    if solution.start.shape != instance.machines.shape:
-        raise ValueError(f"start {solution.start.shape}, expected {instance.machines.shape}.")
-    return int((solution.start + instance.durations)[instance.machines >= 0].max())
+    return int(_module(instance).objective(instance, solution))
 
 
-def metrics(instance: JobShopInstance, solution: JobShopSolution) -> dict[str, float]:
-    """Secondary figures of a schedule.
-
-    Returns:
-        ``utilisation``: share of machine time until the makespan that is spent working;
-        ``mean_flow_time``: mean completion time of the jobs, in ticks.
-    """
-    makespan = objective(instance, solution)
-    ends = (solution.start + instance.durations).max(axis=1)
-    busy = int(instance.durations.sum())
-    return {
-        "utilisation": busy / (makespan * instance.num_machines) if makespan else 0.0,
-        "mean_flow_time": float(ends.mean()),
-    }
+def metrics(instance: Any, solution: Any) -> dict[str, float]:
+    """Secondary figures of a schedule."""
+    found: dict[str, float] = _module(instance).metrics(instance, solution)
+    return found
 
 
-# Bounds. All of them concern the realised durations.
+def lower_bound(instance: Any) -> int:
+    """A proven bound that needs no search."""
+    return int(_module(instance).lower_bound(instance))
 
 
-def heads(instance: JobShopInstance) -> IntArray:
-    """``(n, K)`` work of the job before each operation: its earliest start, in ticks."""
-    before: IntArray = np.cumsum(instance.durations, axis=1) - instance.durations
-    return before
+def upper_bound(instance: Any) -> int:
+    """No sensible schedule costs more."""
+    return int(_module(instance).upper_bound(instance))
 
 
-def tails(instance: JobShopInstance) -> IntArray:
-    """``(n, K)`` work of the job after each operation, in ticks."""
-    total = instance.durations.sum(axis=1, keepdims=True)
-    after: IntArray = total - np.cumsum(instance.durations, axis=1)
-    return after
+def best_known(instance: Any) -> Reference | None:
+    """Published bounds of a classic shop; none are kept of flexible ones."""
+    return None if isinstance(instance, FlexibleJobShopInstance) else classic.best_known(instance)
 
 
-def job_bound(instance: JobShopInstance) -> int:
-    """Length of the longest job."""
-    return int(instance.durations.sum(axis=1).max())
-
-
-def machine_bound(instance: JobShopInstance) -> int:
-    """``max_m (min head + load + min tail)`` over the machines."""
-    head, tail, best = heads(instance), tails(instance), 0
-    for machine in range(instance.num_machines):
-        on = instance.machines == machine
-        if on.any():
-            load = instance.durations[on].sum()
-            best = max(best, int(head[on].min() + load + tail[on].min()))
-    return best
-
-
-def jackson_bound(instance: JobShopInstance) -> int:
-    """``max_m`` of Jackson's preemptive schedule of one machine with heads and tails.
-
-    Carlier 1982 (doi:10.1016/S0377-2217(82)80007-6); O(N log N) in all.
-    """
-    head, tail, best = heads(instance), tails(instance), 0
-    for machine in range(instance.num_machines):
-        on = instance.machines == machine
-        triples = np.stack([head[on], instance.durations[on], tail[on]], axis=1)
-        best = max(best, _jackson([(h, p, t) for h, p, t in triples.tolist()]))
-    return best
-
-
-def _jackson(operations: list[tuple[int, int, int]]) -> int:
-    """Makespan with tails of the preemptive schedule that always works on the longest tail."""
-    operations.sort()
-    waiting: list[list[int]] = []  # heap of [-tail, remaining time]
-    time = best = i = 0
-    while i < len(operations) or waiting:
-        if not waiting:
-            time = max(time, operations[i][0])
-        while i < len(operations) and operations[i][0] <= time:
-            heapq.heappush(waiting, [-operations[i][2], operations[i][1]])
-            i += 1
-        tail, remaining = waiting[0]
-        until = operations[i][0] if i < len(operations) else time + remaining
-        work = min(remaining, until - time)
-        time += work
-        if work == remaining:
-            heapq.heappop(waiting)
-            best = max(best, time - tail)
-        else:
-            waiting[0][1] -= work
-    return best
-
-
-def lower_bound(instance: JobShopInstance) -> int:
-    """The best of :func:`job_bound`, :func:`machine_bound` and :func:`jackson_bound`."""
-    return max(job_bound(instance), jackson_bound(instance))
-
-
-def upper_bound(instance: JobShopInstance) -> int:
-    """The sum of all durations: no schedule without needless idle time is longer."""
-    return int(instance.durations.sum())
-
-
-# The picture.
-
-
-def picture(instance: JobShopInstance, solution: JobShopSolution) -> Picture:
-    """A Gantt chart: one lane per machine, one box per scheduled operation."""
-    start, boxes = solution.start, []
-    for j, k in np.argwhere((instance.machines >= 0) & (start >= 0)).tolist():
-        begin, length = int(start[j, k]), int(instance.durations[j, k])
-        boxes.append(
-            Box(
-                x=begin,
-                y=int(instance.machines[j, k]),
-                width=length,
-                group=j,
-                label=str(j),
-                detail=f"job {j}, operation {k}: [{begin}, {begin + length})",
-            )
-        )
-    end = max((box.x + box.width for box in boxes), default=0)
-    bound = lower_bound(instance)
-    return Picture(
-        title=f"{instance.name or 'job shop'}: makespan {end:g}",
-        x_label="time",
-        y_label="machine",
-        boxes=tuple(boxes),
-        lanes=tuple(str(machine) for machine in range(instance.num_machines)),
-        marks=((bound, f"lower bound {bound}"),),
-        group_name="job",
-    )
+def picture(instance: Any, solution: Any) -> Picture:
+    """A Gantt chart."""
+    found: Picture = _module(instance).picture(instance, solution)
+    return found

@@ -129,3 +129,63 @@ def allocation_optimum(instance):
 
 def _replace(values, index, value):
     return (*values[:index], value, *values[index + 1 :])
+
+
+def flexible_job_shop_optimum(instance, latest):
+    """The least objective over all machines and integer starts with all ends up to ``latest``."""
+    n = instance.num_jobs
+    plans = [list(_job_plans(instance, j, latest)) for j in range(n)]
+    best = None
+    for combination in itertools.product(*plans):
+        done = [plan[-1][2] for plan in combination]
+        value = _flexible_cost(instance, done)
+        if (best is None or value < best) and _machines_agree(instance, combination):
+            best = value
+    return best
+
+
+def _flexible_cost(instance, done):
+    if instance.objective == "makespan":
+        return max(done)
+    base = instance.release_dates if instance.objective == "flow_time" else instance.due_dates
+    pairs = zip(instance.weights.tolist(), done, base.tolist(), strict=True)
+    return sum(weight * max(0, end - since) for weight, end, since in pairs)
+
+
+def _job_plans(instance, j, latest, plan=()):
+    """Lists of ``[machine, start, end]`` of a job, no operation within a downtime."""
+    k = len(plan)
+    if k == instance.num_operations[j]:
+        yield plan
+        return
+    ready = plan[-1][2] if plan else int(instance.release_dates[j])
+    starts = [ready] if plan and instance.buffer == "no-wait" else range(ready, latest + 1)
+    for machine, time in enumerate(instance.times[j, k].tolist()):
+        for start in starts if time >= 0 else ():
+            ticks = set(range(start, start + time))
+            down = (
+                ticks & set(range(begin, end))
+                for at, begin, end in instance.downtimes.tolist()
+                if at == machine
+            )
+            if start + time <= latest and not any(down):
+                yield from _job_plans(instance, j, latest, (*plan, [machine, start, start + time]))
+
+
+def _machines_agree(instance, plans):
+    """Whether every tick of a machine holds one job at most, and setups fit between jobs."""
+    on = {}
+    for j, plan in enumerate(plans):
+        for k, (machine, start, end) in enumerate(plan):
+            if instance.buffer == "blocking" and k + 1 < len(plan):
+                end = plan[k + 1][1]
+            on.setdefault(machine, []).append((start, end, j))
+    for machine, visits in on.items():
+        ticks = [tick for start, end, _ in visits for tick in range(start, end)]
+        if len(ticks) != len(set(ticks)):
+            return False
+        if instance.setups is not None:
+            for before, after in itertools.pairwise([(0, 0, -1), *sorted(visits)]):
+                if after[0] - before[1] < instance.setups[machine, before[2] + 1, after[2]]:
+                    return False
+    return True

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from gapgym.instances.job_shop import JobShopInstance
+from gapgym.instances.job_shop import FlexibleJobShopInstance, JobShopInstance
 from gapgym.instances.memory_mapping import AllocationInstance, MappingInstance
 from gapgym.instances.pod_packing import OBJECTIVES, PodPackingInstance
 from gapgym.instances.pod_packing_model import canonical
@@ -27,6 +27,38 @@ def stochastic_job_shops(draw, **sizes):
     cv = draw(st.floats(0.05, 0.5))
     scenario = draw(st.integers(0, 2**32))
     return draw(job_shops(**sizes, law=law, cv=cv, scenario=scenario))
+
+
+@st.composite
+def flexible_job_shops(draw, max_jobs=3, max_machines=3, max_operations=3, max_time=4, min_time=0):
+    """Flexible job shops with any combination of features."""
+    m = draw(st.integers(1, max_machines))
+    buffer = draw(st.sampled_from(["unlimited", "blocking", "no-wait"]))
+    with_setups = draw(st.booleans())
+    times = st.integers(max(min_time, int(with_setups)), max_time)
+    operation = st.dictionaries(st.integers(0, m - 1), times, min_size=1, max_size=m)
+    job = st.lists(operation, min_size=1, max_size=max_operations)
+    jobs = draw(st.lists(job, min_size=1, max_size=max_jobs))
+    n = len(jobs)
+
+    def per_job(low, high):
+        return draw(st.lists(st.integers(low, high), min_size=n, max_size=n))
+
+    fields = {"buffer": buffer, "release_dates": per_job(0, 3), "weights": per_job(0, 3)}
+    fields["due_dates"] = [
+        r + d for r, d in zip(fields["release_dates"], per_job(0, 8), strict=True)
+    ]
+    fields["objective"] = draw(st.sampled_from(["makespan", "weighted_tardiness", "flow_time"]))
+    if with_setups:
+        rows = [[per_job(0, 2) for _ in range(n + 1)] for _ in range(m)]
+        for machine in rows:
+            for j in range(n):
+                machine[j + 1][j] *= buffer == "unlimited"
+        fields["setups"] = rows
+    if draw(st.booleans()):
+        machine, begin, length = draw(st.integers(0, m - 1)), *per_job(0, 5)[:1], 2
+        fields["downtimes"] = [(machine, begin, begin + length)]
+    return FlexibleJobShopInstance.from_lists(jobs, m, **fields)
 
 
 @st.composite
@@ -261,6 +293,7 @@ def mappings(draw, max_instructions=5, max_sources=3, max_time=6, pins=True):
 #: Problem to small instances of it, for the contracts that every family keeps.
 INSTANCES = {
     "job_shop": job_shops() | stochastic_job_shops(),
+    "flexible_job_shop": flexible_job_shops(),
     "pod_packing": pod_packings(),
     "tardiness": tardiness_instances() | stochastic_tardiness_instances(),
     "soc_dag": task_graphs(),
@@ -296,3 +329,7 @@ CERTAIN_INSTANCES = {
     "memory_allocation": allocations(),
     "memory_mapping": mappings(),
 }
+
+#: Problem to the options of its family's ``generate`` that give a small instance of it, where no
+#: environment has a default one.
+GENERATE = {"flexible_job_shop": {"num_jobs": 4, "num_machines": 3, "kind": "flexible"}}

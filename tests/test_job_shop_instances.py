@@ -17,7 +17,6 @@ from strategies import job_shops, stochastic_job_shops
 
 from gapgym.instances import cache, job_shop, load
 from gapgym.instances.job_shop import (
-    GENERATORS,
     JobShopInstance,
     JobShopSolution,
     best_known,
@@ -39,7 +38,7 @@ from gapgym.instances.job_shop import (
     validate,
     write,
 )
-from gapgym.instances.job_shop_generators import TAILLARD_SEEDS
+from gapgym.instances.job_shop_generators import GENERATORS, TAILLARD_SEEDS
 
 CLASSIC = job_shop.names()[:242]
 CACHED = job_shop.names()[242:]
@@ -629,7 +628,8 @@ def test_two_set_visits_the_first_half_first(n, m, seed):
         ),
         (
             lambda: generate(3, 3, seed=1, kind="flow"),
-            "unknown kind 'flow', expected one of: uniform, two_set, taillard.",
+            "unknown kind 'flow', expected one of: uniform, two_set, taillard, flexible,"
+            " due_dates, blocking, no_wait.",
         ),
     ],
 )

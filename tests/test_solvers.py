@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import INSTANCES, SOLVER_INSTANCES
+from strategies import GENERATE, INSTANCES, SOLVER_INSTANCES
 
 import gapgym
 from gapgym.agents.solvers import find, register_solver, rule_from_file, solvers
@@ -63,7 +63,10 @@ def test_same_seed_same_solution(problem, name):
 
 
 def tiny(problem):
-    """A seeded instance of the problem, of its default size."""
+    """A seeded instance of the problem, of the size that its environment plays by default."""
+    if problem in GENERATE:
+        family = next(f for f in gapgym.instances.FAMILIES.values() if problem in f.PROBLEMS)
+        return family.generate(seed=3, **GENERATE[problem])
     simulator = simulator_of(problem)
     name = simulator.default_instance.rpartition("-s")[0]
     return named_generator(simulator.family, name)(seed=3)
