@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from .core import Family, Instance, Reference
 
-_NAMES = ("job_shop", "tardiness")
+_NAMES = ("job_shop", "tardiness", "vm_rescheduling")
 
 _GENERATOR = re.compile(r"(?P<name>[a-z_]+)-(?P<sizes>\d+(?:x\d+)*)(?:-s(?P<seed>\d+))?")
 
