@@ -328,9 +328,10 @@ def test_unknown_observation_and_render_mode_are_refused(kind):
         env_class(render_mode="video")
 
 
-def simulate(kind, instances, **options):
+def simulate(kind, instances, also=(), **options):
+    """A simulator with a row per instance, and room for others too."""
     simulator_class = kind.simulator
-    sizes = [simulator_class.measure(instance) for instance in instances]
+    sizes = [simulator_class.measure(instance) for instance in [*instances, *also]]
     size = {what: max(s[what] for s in sizes) for what in sizes[0]}
     simulator = simulator_class(len(instances), size, **options)
     simulator.load(range(len(instances)), instances)
@@ -367,7 +368,7 @@ def test_copied_saved_and_pickled_rows_go_on_as_their_originals(kind):
 @each_env
 def test_restoring_a_row_whose_instance_is_gone_is_refused(kind):
     make = kind.random
-    simulator = simulate(kind, [make(0)])
+    simulator = simulate(kind, [make(0)], also=[make(1), make(2), make(3)])
     saved = simulator.save([0])
     simulator.load([0], [make(1)])
     simulator.restore([0], saved)  # still held, though no row played it
@@ -519,7 +520,7 @@ def test_actions_of_another_shape_or_kind_are_refused(kind, actions):
 @each_env
 def test_a_refused_instance_leaves_the_others_alone(kind):
     instances = [kind.random(seed) for seed in range(3)]
-    simulator = simulate(kind, instances[:2])
+    simulator = simulate(kind, instances[:2], also=instances)
     with pytest.raises(ValueError, match="expected an instance of the problem"):
         simulator.load([0], [None])
     simulator.load([1], [instances[2]])
