@@ -17,7 +17,11 @@ from .solver import Solver
 Oracle = Callable[[Any, Any], int]
 
 #: Problem to the module that holds its classics.
-_MODULES = {"job_shop": ".job_shop", "tardiness": ".tardiness"}
+_MODULES = {
+    "job_shop": ".job_shop",
+    "tardiness": ".tardiness",
+    "vm_rescheduling": ".vm_rescheduling",
+}
 
 
 def solvers(problem: str) -> Mapping[str, Solver]:

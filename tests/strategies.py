@@ -117,6 +117,7 @@ def vm_constraints(draw, num_pms, vm_pm):
 INSTANCES = {
     "job_shop": job_shops() | stochastic_job_shops(),
     "tardiness": tardiness_instances() | stochastic_tardiness_instances(),
+    "vm_rescheduling": vm_clusters() | vm_clusters(certain=False),
 }
 
 #: (Problem, mode of its environment) to instances, where a mode does not play all of them.
@@ -137,4 +138,5 @@ SOLVER_INSTANCES = {
 CERTAIN_INSTANCES = {
     "job_shop": job_shops(),
     "tardiness": tardiness_instances(),
+    "vm_rescheduling": vm_clusters(),
 }
