@@ -36,6 +36,7 @@ class Environment:
 ENVIRONMENTS = {
     "gapgym/JobShop-v0": Environment("job_shop", "job_shop", "JobShop"),
     "gapgym/Tardiness-v0": Environment("tardiness", "tardiness", "Tardiness"),
+    "gapgym/VMRescheduling-v0": Environment("vm_rescheduling", "vm_rescheduling", "VMRescheduling"),
 }
 
 
