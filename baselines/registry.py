@@ -26,6 +26,7 @@ _MODULES = {
     "tardiness": ".tardiness",
     "soc_dag": ".soc_dag",
     "soc_stream": ".soc_dag",
+    "vm_rescheduling": ".vm_rescheduling",
 }
 
 

@@ -44,6 +44,7 @@ ENVIRONMENTS = {
     "gapgym/Tardiness-v0": Environment("tardiness", "tardiness", "Tardiness"),
     "gapgym/SoCDag-v0": Environment("soc_dag", "soc_dag", "SoCDag"),
     "gapgym/SoCStream-v0": Environment("soc_stream", "soc_stream", "SoCStream"),
+    "gapgym/VMRescheduling-v0": Environment("vm_rescheduling", "vm_rescheduling", "VMRescheduling"),
 }
 
 

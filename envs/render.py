@@ -155,6 +155,8 @@ def _drawn(picture: Picture, size: tuple[int, int]) -> Figure:
             text, (position, 1), xycoords=("data", "axes fraction"), fontsize=8,
             ha="right", va="bottom",
         )  # fmt: skip
+    for x0, y0, x1, y1 in picture.arrows:
+        axes.annotate("", (x1, y1), (x0, y0), arrowprops={"arrowstyle": "->", "linewidth": 0.8})
     margin = 0.01 * (right - left)
     axes.set_xlim(left, right + margin)
     axes.set_ylim(bottom, top)
@@ -260,7 +262,10 @@ def figure_data(picture: Picture) -> dict[str, Any]:
         "hovermode": "closest",
         "margin": {"l": 60, "r": 20, "t": 60, "b": 50},
         "shapes": [_mark_line(position) for position, _ in picture.marks],
-        "annotations": [_mark_text(*mark) for mark in picture.marks],
+        "annotations": [
+            *[_mark_text(*mark) for mark in picture.marks],
+            *[_arrow(*arrow) for arrow in picture.arrows],
+        ],
     }
     return {"data": [bars], "layout": layout}
 
@@ -287,6 +292,13 @@ def _mark_text(position: float, text: str) -> dict[str, Any]:
     return {
         "x": position, "y": 1, "yref": "paper", "text": _plain(text), "showarrow": False,
         "xanchor": "right", "yanchor": "bottom",
+    }  # fmt: skip
+
+
+def _arrow(x0: float, y0: float, x1: float, y1: float) -> dict[str, Any]:
+    return {
+        "ax": x0, "ay": y0, "axref": "x", "ayref": "y", "x": x1, "y": y1, "xref": "x", "yref": "y",
+        "text": "", "showarrow": True, "arrowhead": 2, "arrowwidth": 1, "arrowcolor": "#333",
     }  # fmt: skip
 
 

@@ -46,6 +46,7 @@ class Picture:
         lanes: Names of the lanes from top to bottom; empty where the vertical axis is a number.
         marks: Vertical lines, as (position, label), e.g. a lower bound.
         group_name: What a group is, e.g. ``"job"``.
+        arrows: From where to where something moves, as (x, y, x, y); not drawn as text.
     """
 
     title: str
@@ -55,3 +56,4 @@ class Picture:
     lanes: tuple[str, ...] = ()
     marks: tuple[tuple[float, str], ...] = field(default=())
     group_name: str = "group"
+    arrows: tuple[tuple[float, float, float, float], ...] = ()

@@ -15,7 +15,14 @@ from typing import Any, cast
 
 from .core import Family, Instance, Reference
 
-_NAMES = ("job_shop", "soc_dag", "pod_packing", "tardiness", "memory_mapping")
+_NAMES = (
+    "job_shop",
+    "soc_dag",
+    "vm_rescheduling",
+    "pod_packing",
+    "tardiness",
+    "memory_mapping",
+)
 
 _GENERATOR = re.compile(r"(?P<name>[a-z_]+)-(?P<sizes>\d+(?:x\d+)*)(?:-s(?P<seed>\d+))?")
 

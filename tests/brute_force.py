@@ -189,3 +189,90 @@ def _machines_agree(instance, plans):
                 if after[0] - before[1] < instance.setups[machine, before[2] + 1, after[2]]:
                     return False
     return True
+
+
+def vm_cost(instance, free):
+    """Unusable free cores, node by node."""
+    cost = 0
+    for (a, b), active in zip(free, instance.pm_active.tolist(), strict=True):
+        for cores, double, weight in instance.sizes.tolist() if active else ():
+            usable = 2 * min(a // (cores // 2), b // (cores // 2)) * (cores // 2) if double else 0
+            usable = usable if double else a // cores * cores + b // cores * cores
+            cost += weight * (a + b - usable)
+    return cost
+
+
+def vm_moves(instance, places, spent):
+    """All migrations that are possible where the VMs are at ``places`` (PM, node)."""
+    free = vm_free(instance, places)
+    for vm, (old, was) in enumerate(places):
+        c, m = int(instance.vm_cores[vm]), int(instance.vm_memory[vm])
+        total = m * (2 if was < 0 else 1)
+        budget = instance.memory_budget
+        if not instance.vm_movable[vm] or not instance.pm_active[old]:
+            continue
+        if budget is not None and spent + total > budget:
+            continue
+        for pm in range(instance.num_pms):
+            for node in (-1,) if was < 0 else (0, 1):
+                nodes = (0, 1) if node < 0 else (node,)
+                if (
+                    (pm, node) != (old, was)
+                    and instance.pm_active[pm]
+                    and all(free[pm][k] >= c and free[pm][2 + k] >= m for k in nodes)
+                    and not (
+                        instance.cluster_local
+                        and instance.pm_cluster[pm] != instance.pm_cluster[old]
+                    )
+                    and all(_apart(instance, places, vm, pm, one) for one in _sets(instance, vm))
+                ):
+                    yield vm, pm, node, total
+
+
+def vm_free(instance, places):
+    """Free cores and free memory of the nodes, ``[c0, c1, m0, m1]`` per PM."""
+    free = [
+        [*cores, *memory]
+        for cores, memory in zip(
+            instance.pm_cores.tolist(), instance.pm_memory.tolist(), strict=True
+        )
+    ]
+    for vm, (pm, node) in enumerate(places):
+        for k in (0, 1) if node < 0 else (node,):
+            free[pm][k] -= int(instance.vm_cores[vm])
+            free[pm][2 + k] -= int(instance.vm_memory[vm])
+    return free
+
+
+def _sets(instance, vm):
+    return [one for one, member in instance.set_members.tolist() if member == vm]
+
+
+def _apart(instance, places, vm, pm, one):
+    racks = instance.pm_rack
+    for other_set, other in instance.set_members.tolist():
+        if other_set == one and other != vm:
+            near = places[other][0]
+            if near == pm or (instance.set_level[one] and racks[near] == racks[pm]):
+                return False
+    return True
+
+
+def vm_optimum(instance):
+    """The least objective over all plans of at most ``mnl`` moves, without a delay."""
+    best = None
+    start = tuple(zip(instance.vm_pm.tolist(), instance.vm_node.tolist(), strict=True))
+    level = {(start, 0)}
+    for moves in range(instance.mnl + 1):
+        for places, _ in level:
+            cost = vm_cost(instance, [row[:2] for row in vm_free(instance, places)])
+            if instance.goal is not None:
+                allowed = instance.goal * sum(instance.sizes[:, 2]) * instance.total_free
+                cost = (instance.mnl + 1) * max(0, cost - int(allowed + 1e-9)) + moves
+            best = cost if best is None else min(best, cost)
+        level = {
+            (_replace(places, vm, (pm, node)), spent + total)
+            for places, spent in level
+            for vm, pm, node, total in vm_moves(instance, places, spent)
+        }
+    return best

@@ -8,6 +8,7 @@ from gapgym.instances.pod_packing import OBJECTIVES, PodPackingInstance
 from gapgym.instances.pod_packing_model import canonical
 from gapgym.instances.soc_dag import SoCDagInstance, SoCStreamInstance
 from gapgym.instances.tardiness import TardinessInstance
+from gapgym.instances.vm_rescheduling import VMReschedulingInstance
 
 
 @st.composite
@@ -290,6 +291,63 @@ def mappings(draw, max_instructions=5, max_sources=3, max_time=6, pins=True):
     )
 
 
+@st.composite
+def vm_clusters(draw, max_pms=3, max_vms=7, plain=False, certain=True, most=3, **fields):
+    """Small clusters of VMs that fit, with all that constrains moves unless ``plain``."""
+    num_pms = draw(st.integers(1, max_pms))
+    cores, memory = [[8, 8]] * num_pms, [[8, draw(st.sampled_from([5, 8]))]] * num_pms
+    free = [[list(cores[pm]), list(memory[pm])] for pm in range(num_pms)]
+    vms = []
+    for _ in range(draw(st.integers(0, max_vms))):
+        pm, node = draw(st.integers(0, num_pms - 1)), draw(st.sampled_from([0, 1, -1]))
+        c, m = draw(st.sampled_from([1, 2, 3, 4, 6])), draw(st.integers(0, 3))
+        nodes = [0, 1] if node < 0 else [node]
+        if all(free[pm][0][k] >= c and free[pm][1][k] >= m for k in nodes):
+            for k in nodes:
+                free[pm][0][k] -= c
+                free[pm][1][k] -= m
+            vms.append((c, m, pm, node))
+    columns = [list(column) for column in zip(*vms, strict=True)] or [[], [], [], []]
+    arrays = dict(zip(("vm_cores", "vm_memory", "vm_pm", "vm_node"), columns, strict=True))
+    sizes = draw(st.sampled_from([[[4, 0, 1]], [[4, 1, 1]], [[3, 0, 2], [8, 1, 1]], [[4, 0, 1]]]))
+    fields = {"mnl": draw(st.integers(1, most)), "sizes": sizes, **fields}
+    if not plain:
+        fields |= draw(vm_constraints(num_pms, arrays["vm_pm"]))
+        fields |= draw(st.sampled_from([{}, {}, {"goal": 0.5}, {"goal": 0.0}]))
+    if not certain:
+        fields |= {"delay": 60.0, "churn": 3.0, "scenario": draw(st.integers(0, 2**32))}
+    return VMReschedulingInstance(cores, memory, **arrays, **fields)
+
+
+@st.composite
+def vm_constraints(draw, num_pms, vm_pm):
+    """Some of: fixed VMs, PMs that are not active, clusters, a budget, anti-affinity."""
+    V = len(vm_pm)
+
+    def bits(count):
+        return draw(st.lists(st.sampled_from([1, 1, 1, 0]), min_size=count, max_size=count))
+
+    fields, kind = {}, draw(st.integers(0, 7))
+    if kind & 1:
+        fields |= {"vm_movable": bits(V), "pm_active": bits(num_pms)}
+    if kind & 2:
+        fields |= {"pm_cluster": bits(num_pms), "cluster_local": True}
+        fields["memory_budget"] = draw(st.integers(0, 8))
+    if kind & 4:
+        racks = bits(num_pms)
+        levels = draw(st.lists(st.integers(0, 1), max_size=2))
+        members = []
+        for one, level in enumerate(levels):
+            seen = set()
+            for vm in range(V):
+                place = racks[vm_pm[vm]] if level else vm_pm[vm]
+                if place not in seen and draw(st.booleans()):
+                    seen.add(place)
+                    members.append([one, vm])
+        fields |= {"pm_rack": racks, "set_level": levels, "set_members": members}
+    return fields
+
+
 #: Problem to small instances of it, for the contracts that every family keeps.
 INSTANCES = {
     "job_shop": job_shops() | stochastic_job_shops(),
@@ -300,6 +358,7 @@ INSTANCES = {
     "soc_stream": job_streams(),
     "memory_allocation": allocations(),
     "memory_mapping": mappings(),
+    "vm_rescheduling": vm_clusters() | vm_clusters(certain=False),
 }
 
 #: (Problem, mode of its environment) to instances, where a mode does not play all of them.
@@ -328,6 +387,7 @@ CERTAIN_INSTANCES = {
     "soc_stream": job_streams(admissions=("backlog",), noisy=False),
     "memory_allocation": allocations(),
     "memory_mapping": mappings(),
+    "vm_rescheduling": vm_clusters(),
 }
 
 #: Problem to the options of its family's ``generate`` that give a small instance of it, where no
