@@ -3,12 +3,13 @@ import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A job in the background inherits that Ctrl-C is ignored; some tests send it to their processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-settings.register_profile("gapgym", deadline=None)  # shared machines are slow at times
+# Shared machines are slow at times, and what is drawn may have to be compiled first.
+settings.register_profile("gapgym", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gapgym")
 
 
