@@ -29,7 +29,8 @@ def rule_solver(name: str, rule: Rule) -> Solver:
     """A solver that plays a rule once, or, with ``samples``, many noisy copies of it.
 
     Its options are ``samples`` (best of so many episodes, the first one without noise), ``noise``
-    (scale of the Gumbel noise) and those of the simulator, e.g. ``schedule``.
+    (scale of the Gumbel noise), ``mode`` of the environment (the first one by default) and those of
+    the simulator, e.g. ``schedule``.
     """
 
     def play(
@@ -40,9 +41,10 @@ def rule_solver(name: str, rule: Rule) -> Solver:
         on_incumbent: Callable[[Any], None],
         samples: int = 1,
         noise: float | None = None,
+        mode: str = "",
         **options: Any,
     ) -> Draft:
-        simulator_class = simulator_of(instance.problem)
+        simulator_class = simulator_of(instance.problem, mode)
         _check(name, samples, noise, options, simulator_class.options())
         if noise is None:
             noise = rule.noise or (_NOISE if samples > 1 else 0.0)
@@ -98,5 +100,5 @@ def _check(
         raise ValueError(f"{name}: noise {noise}, expected >= 0.")
     for key in options:
         if key not in known:
-            listed = ", ".join(("samples", "noise", *known))
+            listed = ", ".join(("samples", "noise", "mode", *known))
             raise ValueError(f"{name}: unknown option {key!r}, expected some of: {listed}.")

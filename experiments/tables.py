@@ -122,6 +122,7 @@ def study_markdown(name: str, question: str, frame: pd.DataFrame) -> str:
         parts += ["Mean gap to the best known, by group:\n", group_markdown(frame, "gap")]
         if (frame["status"] == "optimal").any():
             parts += ["Runs proven optimal, by group:\n", _proven_markdown(frame)]
+        parts += ["Mean seconds and longest run, by group:\n", _seconds_markdown(frame)]
     for column in others:
         title = column.removeprefix("gap_").replace("_", " ")
         parts += [f"Mean gap to the reference values '{title}':\n", group_markdown(frame, column)]
@@ -155,8 +156,25 @@ def _whole_percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.0f} %"
 
 
-def _markdown(table: pd.DataFrame, text_of: Callable[[float], str]) -> str:
-    """A table of numbers, a row per solver and a column per group, in Markdown."""
+def _seconds_markdown(frame: pd.DataFrame) -> str:
+    import pandas as pd
+
+    means = by_group(frame, "seconds")
+    longest = frame.pivot_table(
+        index="solver", columns="group", values="seconds", aggfunc="max", sort=False
+    ).reindex(index=means.index, columns=means.columns)
+    both = {
+        group: [
+            "-" if math.isnan(mean) else f"{text('seconds', mean)} ({text('seconds', most)})"
+            for mean, most in zip(means[group], longest[group], strict=True)
+        ]
+        for group in means.columns
+    }
+    return _markdown(pd.DataFrame(both, index=means.index), str)
+
+
+def _markdown(table: pd.DataFrame, text_of: Callable[[Any], str]) -> str:
+    """A table, a row per solver and a column per group, in Markdown."""
     rows = [["solver", *(str(group) or "all" for group in table.columns)]]
     rows.append(["---", *["---:"] * len(table.columns)])
     rows += [[str(name), *map(text_of, values)] for name, values in table.iterrows()]

@@ -53,6 +53,15 @@ def _reference(objective, bound):
     return True if level is None else bound[level]
 
 
+def test_a_rule_plays_the_mode_that_it_is_told():
+    instance = gapgym.load("tardiness/pvw-30-s1")
+    whole = gapgym.solve(instance, "random", seed=1).objective
+    decomposed = gapgym.solve(instance, "random", seed=1, mode="decompose").objective
+    assert decomposed < whole / 2  # every place of the game is a reasonable one
+    with pytest.raises(ValueError, match="mode 'odd', expected one of: dispatch"):
+        gapgym.solve(instance, "random", mode="odd")
+
+
 @each_solver
 def test_same_seed_same_solution(problem, name):
     instance = tiny(problem)

@@ -520,6 +520,17 @@ cluster.shutdown()
 # Tables.
 
 
+def test_seconds_are_told_by_group(folder):
+    study = spec.read(Path("study.toml")).study
+    study.run(None, silent)
+    frame = study.frame()
+    shown = tables.study_markdown("study", "", frame).partition("longest run, by group:")[2]
+    row = next(line for line in shown.splitlines() if line.startswith("| spt |"))
+    spt = frame[(frame["solver"] == "spt") & (frame["group"] == "small")]["seconds"]
+    mean, most = (tables.text("seconds", value) for value in (spt.mean(), spt.max()))
+    assert f"| {mean} ({most}) |" in row
+
+
 def test_groups_are_averaged_apart(folder):
     study = spec.read(Path("study.toml")).study
     study.run(None, silent)
